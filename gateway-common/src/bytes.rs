@@ -1,0 +1,66 @@
+//! Where packet bytes come from.
+
+/// Read access to one frame, from its first link-layer byte on.
+///
+/// Reads copy: nothing behind this trait keeps a pointer into packet memory, which is what lets
+/// the kernel's verifier and Rust's borrow rules agree on the same text.
+pub trait PacketBytes {
+    /// The `N` bytes at `offset`; `None` when the frame ends before, or when the offset is beyond
+    /// [`HEADER_OFFSET_MAX`](crate::limits::HEADER_OFFSET_MAX), where no header is looked for.
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
+
+    /// Bytes in the frame, of all its parts.
+    fn len(&self) -> usize;
+
+    /// How many frames this one becomes on the wire, at least 1: more for a packet under
+    /// segmentation offload (or one that receive offload put together).
+    fn segments(&self) -> u32;
+
+    /// The tag control information of a VLAN tag that the driver keeps beside the frame, which is
+    /// then the outermost tag.
+    fn offloaded_vlan(&self) -> Option<u16>;
+
+    /// The same offset, as a value of which the kernel's verifier knows nothing but the bound.
+    ///
+    /// The verifier follows every path with every value it can tell apart; forgetting how an
+    /// offset came about is what keeps header chains from multiplying its work. Elsewhere, too,
+    /// only the bits of [`HEADER_OFFSET_MAX`](crate::limits::HEADER_OFFSET_MAX) survive: callers
+    /// check that an offset is within the packet or below that bound before they rely on it.
+    #[must_use]
+    #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        offset
+    }
+
+    /// Whether the frame is empty, which no valid one is.
+    #[must_use]
+    #[inline(always)]
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl PacketBytes for &[u8] {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > crate::limits::HEADER_OFFSET_MAX {
+            return None;
+        }
+        self.get(offset..)?.first_chunk::<N>().copied()
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        (**self).len()
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn offloaded_vlan(&self) -> Option<u16> {
+        None
+    }
+}

@@ -1,0 +1,107 @@
+//! What both directions share on the way to a verdict.
+
+use crate::{
+    bytes::PacketBytes,
+    config::Config,
+    flow::FlowEntry,
+    packet::Packet,
+    parse::{self, link, network::Network},
+    tables::{FlowSlot, Table, Tables},
+    timeouts::Ticks,
+    tuple::FlowKey,
+    verdict::Reason,
+};
+
+/// What became of a frame, ready to be counted.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The reason, from which the verdict follows.
+    pub reason: Reason,
+    /// Packets to count.
+    pub packets: u32,
+    /// Bytes to count.
+    pub bytes: u64,
+}
+
+impl Outcome {
+    /// The outcome of a frame of which nothing more is known.
+    #[inline(always)]
+    pub fn of_frame<B: PacketBytes>(bytes: &B, reason: Reason) -> Self {
+        Self { reason, packets: bytes.segments(), bytes: bytes.len() as u64 }
+    }
+
+    /// The outcome of a parsed packet.
+    #[inline(always)]
+    pub const fn of_packet(packet: &Packet, reason: Reason) -> Self {
+        Self { reason, packets: packet.packets, bytes: packet.wire_bytes }
+    }
+}
+
+/// The memory of a packet's walk, which would not fit the kernel's stack of 512 bytes. All
+/// zeroes are a valid value; nothing in it outlives the packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Workspace {
+    /// The packet.
+    pub packet: Packet,
+    /// The packet that an ICMP error quotes.
+    pub quoted: Network,
+    /// The key of the flow in question.
+    pub key: FlowKey,
+    /// The flow that is about to be opened.
+    pub opened: FlowEntry,
+}
+
+/// Finds the IP packet in a frame.
+///
+/// # Errors
+///
+/// The reason that decides the frame without one: it is no IP packet, or not a valid one.
+#[inline(always)]
+pub fn find_packet<B: PacketBytes>(
+    bytes: &B,
+    config: &Config,
+    packet: &mut Packet,
+) -> Result<(), Reason> {
+    let link = link::parse(bytes)?;
+    if let Some(reason) = link::judge(&link, config) {
+        return Err(reason);
+    }
+    parse::packet(bytes, &link, packet)
+}
+
+/// A live flow and where it was found.
+pub struct Found<S> {
+    /// The table it is in.
+    pub table: Table,
+    /// Its place there.
+    pub slot: S,
+    /// What it was when it was found.
+    pub entry: FlowEntry,
+    /// When that was.
+    pub now: Ticks,
+}
+
+/// Looks a flow up, the established ones first: live traffic costs one lookup.
+///
+/// # Errors
+///
+/// [`Reason::NoFlow`] or, when there is a flow but its time is over, [`Reason::FlowExpired`].
+#[inline(always)]
+pub fn find_live<T: Tables>(
+    key: &FlowKey,
+    config: &Config,
+    tables: &T,
+) -> Result<Found<T::Slot>, Reason> {
+    let mut reason = Reason::NoFlow;
+    for table in [Table::Established, Table::HalfOpen] {
+        let Some(slot) = tables.find(table, key) else { continue };
+        let entry = slot.read();
+        let now = tables.now();
+        if entry.is_live(key, now, config) {
+            return Ok(Found { table, slot, entry, now });
+        }
+        reason = Reason::FlowExpired;
+    }
+    Err(reason)
+}

@@ -1,0 +1,37 @@
+//! The gateway's packet logic: one text that runs as BPF in the kernel, in unit tests and in
+//! user-space tools.
+//!
+//! ```text
+//! bytes ─► parse ─► packet ─► ingress | egress ─► verdict
+//!            wire     tuple      │
+//!                                ├ local, martian      judged without state
+//!                                └ flow, related, fragment ─► tables
+//!                                  (BPF maps in the kernel, collections in tests)
+//! ```
+//!
+//! Nothing here allocates, panics, knows a clock or touches a map: bytes come from
+//! [`bytes::PacketBytes`], everything else from [`tables::Tables`].
+
+#![cfg_attr(not(test), no_std)]
+
+pub mod abi;
+pub mod bytes;
+pub mod config;
+pub mod counter;
+pub mod egress;
+pub mod flow;
+pub mod fragment;
+pub mod gateway;
+pub mod ingress;
+pub mod limits;
+pub mod local;
+pub mod martian;
+pub mod packet;
+pub mod parse;
+pub mod pod;
+pub mod related;
+pub mod tables;
+pub mod timeouts;
+pub mod tuple;
+pub mod verdict;
+pub mod wire;

@@ -1,0 +1,56 @@
+//! Every size and bound in one place.
+
+/// VLAN tags the parser follows: 802.1ad outside 802.1Q.
+pub const VLAN_TAGS_MAX: usize = 2;
+
+/// IPv6 extension headers the parser follows before it gives up. RFC 8200 names six kinds and
+/// lets destination options appear twice; Linux's own tracker stops at twelve.
+pub const EXTENSION_HEADERS_MAX: usize = 8;
+
+/// The longest IPv4 header's options, in bytes.
+pub const IPV4_OPTIONS_BYTES_MAX: usize = 40;
+
+/// How far into a frame headers are looked for, in bytes. A chain must fit the smallest IPv6
+/// packet every link carries (RFC 7112 section 5), with room for the link's own header.
+pub const HEADER_OFFSET_MAX: usize = 2047;
+
+/// Entries of `[link] pass_ethertypes`.
+pub const PASS_ETHERTYPES_MAX: usize = 8;
+
+/// Entries of `[martians] except`, including the one that user space adds for a ULA uplink.
+pub const MARTIAN_EXCEPTIONS_MAX: usize = 16;
+
+/// The least and the most entries that `established_max = "auto"` chooses.
+pub const ESTABLISHED_AUTO_ENTRIES: (u32, u32) = (16_384, 1_048_576);
+
+/// `half_open_max = "auto"` is `established_max` divided by this.
+pub const HALF_OPEN_AUTO_DIVISOR: u32 = 4;
+
+/// What one flow costs in kernel memory, in bytes: the hash element's header and links (48), key
+/// and value rounded up to eight, and its share of the bucket array (16).
+pub const FLOW_MEMORY_BYTES: u64 =
+    (48 + (size_of::<crate::tuple::FlowKey>() + 4) + size_of::<crate::flow::FlowEntry>() + 16)
+        as u64;
+
+/// Datagrams whose later fragments may follow; a flood of them can only push out each other.
+pub const DATAGRAMS_MAX: u32 = 8_192;
+
+/// How long later fragments may follow a first one, in seconds: the IPv6 reassembly time
+/// (RFC 8200 section 4.5), which is the longer of the two families'.
+pub const DATAGRAM_SECS: u32 = 60;
+
+/// Host pairs that talk, remembered so that fragments may overtake each other.
+pub const PEERS_MAX: u32 = 65_536;
+
+/// How long a pair of hosts counts as talking after inside last sent, in seconds.
+pub const PEER_SECS: u32 = 360;
+
+/// How often a flow that keeps sending renews its pair, in seconds. Well below [`PEER_SECS`], so
+/// that an active pair never lapses.
+pub const PEER_RENEW_SECS: u32 = 60;
+
+/// Interfaces one gateway may protect.
+pub const UPLINKS_MAX: usize = 16;
+
+const _: () = assert!(PEER_RENEW_SECS < PEER_SECS);
+const _: () = assert!(size_of::<crate::flow::FlowEntry>() <= 128);

@@ -1,0 +1,139 @@
+//! The IPv6 header and its extension headers (RFC 8200).
+
+use network_types::ip::{IpProto, Ipv6Hdr};
+
+use super::network::{Fragment, Network, Place, Scope, packet_end};
+use crate::{bytes::PacketBytes, limits::EXTENSION_HEADERS_MAX, tuple::Address, verdict::Reason};
+
+const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
+const ROUTING: u8 = IpProto::Ipv6Route as u8;
+const FRAGMENT: u8 = IpProto::Ipv6Frag as u8;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION_OPTIONS: u8 = IpProto::Ipv6Opts as u8;
+const SHIM6: u8 = IpProto::Shim6 as u8;
+
+const FRAGMENT_HEADER_LEN: usize = 8;
+const DATAGRAM_BYTES_MAX: usize = 65_535;
+
+#[inline(always)]
+pub(super) fn parse<B: PacketBytes>(
+    bytes: &B,
+    offset: usize,
+    scope: Scope,
+    network: &mut Network,
+) -> Result<(), Reason> {
+    let header = bytes.read::<{ Ipv6Hdr::LEN }>(offset).ok_or(Reason::Ipv6Malformed)?;
+    if header[0] >> 4 != 6 {
+        return Err(Reason::Ipv6Malformed);
+    }
+    network.source = Address::in_header(&header, 8);
+    network.destination = Address::in_header(&header, 24);
+    // On the wire a mapped address is a forgery (RFC 6092 REC-3); in our keys it means IPv4.
+    if network.source.is_ipv4_mapped() || network.destination.is_ipv4_mapped() {
+        return Err(Reason::MartianSource);
+    }
+    let announced = match u16::from_be_bytes([header[4], header[5]]) {
+        // A packet under segmentation offload may be larger than the field can say.
+        0 if bytes.segments() > 1 => bytes.len().saturating_sub(offset),
+        payload_len => Ipv6Hdr::LEN + usize::from(payload_len),
+    };
+    network.end = packet_end(bytes, offset, announced, scope).ok_or(Reason::Ipv6Malformed)?;
+    network.protocol = header[6];
+    network.hop_limit = header[7];
+    network.transport_offset = offset + Ipv6Hdr::LEN;
+    walk(bytes, network)
+}
+
+/// Walks the extension headers: `protocol` and `transport_offset` name the header at hand and, in
+/// the end, the upper layer.
+#[inline(always)]
+fn walk<B: PacketBytes>(bytes: &B, network: &mut Network) -> Result<(), Reason> {
+    for index in 0..=EXTENSION_HEADERS_MAX {
+        let len = match step(bytes, network, index == 0)? {
+            0 => return Ok(()),
+            len => len,
+        };
+        network.transport_offset = bytes.forget(network.transport_offset + len);
+        if network.transport_offset > network.end {
+            return Err(Reason::ExtensionHeader);
+        }
+        if network.fragment.is_later() {
+            return Ok(());
+        }
+    }
+    Err(Reason::ExtensionDepth)
+}
+
+/// Takes in the header at hand: its length and, in `protocol`, what follows it. The length is 0
+/// when it is the upper layer; ESP, Mobility, HIP and unknown numbers are upper layers to a
+/// filter.
+#[inline(always)]
+fn step<B: PacketBytes>(bytes: &B, network: &mut Network, is_first: bool) -> Result<usize, Reason> {
+    let kind = network.protocol;
+    if !matches!(
+        kind,
+        HOP_BY_HOP | ROUTING | FRAGMENT | AUTHENTICATION | DESTINATION_OPTIONS | SHIM6
+    ) {
+        return Ok(0);
+    }
+    let header = bytes.read::<8>(network.transport_offset).ok_or(Reason::ExtensionHeader)?;
+    let units = usize::from(header[1]);
+    let len = match kind {
+        FRAGMENT => {
+            network.fragment = fragment(&header, network)?;
+            FRAGMENT_HEADER_LEN
+        }
+        // Counted in words of four bytes, less two (RFC 4302 section 2.2).
+        AUTHENTICATION => (units + 2) * 4,
+        // Only with the P bit does more follow; otherwise it is a control message (RFC 5533).
+        SHIM6 if header[2] & 0x80 == 0 => return Ok(0),
+        // Directly behind the IPv6 header or not at all (RFC 8200 section 4.1).
+        HOP_BY_HOP if !is_first => return Err(Reason::ExtensionHeader),
+        HOP_BY_HOP => {
+            network.router_alert = is_router_alert(&header);
+            (units + 1) * 8
+        }
+        // Types 0 and 1 are deprecated source routes (RFC 5095, RFC 7045 section 2.1).
+        ROUTING if header[2] <= 1 => return Err(Reason::SourceRoute),
+        _ => (units + 1) * 8,
+    };
+    network.protocol = header[0];
+    Ok(len)
+}
+
+/// Places the packet in its datagram (RFC 8200 section 4.5).
+#[inline(always)]
+fn fragment(header: &[u8; 8], network: &Network) -> Result<Fragment, Reason> {
+    // A fragment inside a fragment has no legal sender.
+    if network.fragment.place != Place::Whole {
+        return Err(Reason::FragmentMalformed);
+    }
+    let field = u16::from_be_bytes([header[2], header[3]]);
+    let more = field & 1 != 0;
+    let first_byte = usize::from(field & 0xfff8);
+    if first_byte == 0 && !more {
+        return Ok(Fragment { place: Place::Atomic, id: 0 });
+    }
+    let payload_len = network.payload_len().saturating_sub(FRAGMENT_HEADER_LEN);
+    let partial_unit = more && !payload_len.is_multiple_of(8);
+    if partial_unit || payload_len == 0 || first_byte + payload_len > DATAGRAM_BYTES_MAX {
+        return Err(Reason::FragmentMalformed);
+    }
+    // At offset 8 a fragment would replace the flags of the TCP header that was judged.
+    if first_byte == 8 && header[0] == IpProto::Tcp as u8 {
+        return Err(Reason::FragmentTiny);
+    }
+    let id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    let place = if first_byte == 0 { Place::First } else { Place::Later };
+    Ok(Fragment { place, id })
+}
+
+/// Whether a hop-by-hop header is the eight bytes that multicast listener discovery sends: a
+/// router alert option with two bytes of padding, before or after it (RFC 2711, RFC 3810).
+#[inline(always)]
+fn is_router_alert(header: &[u8; 8]) -> bool {
+    const ROUTER_ALERT: [u8; 2] = [5, 2];
+    const PAD_TWO: [u8; 2] = [1, 0];
+    [header[2], header[3]] == ROUTER_ALERT
+        || ([header[2], header[3]] == PAD_TWO && [header[4], header[5]] == ROUTER_ALERT)
+}

@@ -1,0 +1,40 @@
+//! From bytes to a [`Packet`]: link layer, network layer, transport layer, in this order and once.
+//!
+//! Every length is checked before it is used, every loop is bounded, and a header that
+//! contradicts itself ends the walk with the reason that names it.
+
+mod ipv4;
+mod ipv6;
+pub mod link;
+pub mod network;
+mod transport;
+
+use crate::{bytes::PacketBytes, packet::Packet, verdict::Reason};
+use link::Link;
+use network::{Network, Scope};
+
+/// Parses the IP packet that `link` found into `packet`, which counts only on success.
+///
+/// # Errors
+///
+/// The reason why the packet cannot be what its headers say.
+#[inline(always)]
+pub fn packet<B: PacketBytes>(bytes: &B, link: &Link, packet: &mut Packet) -> Result<(), Reason> {
+    packet.vlan = link.vlan;
+    let network = &mut packet.network;
+    network::parse(bytes, link.network_offset, link.family(), Scope::Whole, network)?;
+    let (transport, header_len) = transport::parse(bytes, network)?;
+    packet.transport = transport;
+    (packet.packets, packet.wire_bytes) = wire_size(bytes, network, header_len);
+    Ok(())
+}
+
+/// Packets and bytes as they cross the wire: each segment of an offloaded packet carries its own
+/// copy of the headers.
+#[inline(always)]
+fn wire_size<B: PacketBytes>(bytes: &B, network: &Network, header_len: usize) -> (u32, u64) {
+    let segments = bytes.segments();
+    let headers = (network.transport_offset - network.offset + header_len) as u64;
+    let extra = u64::from(segments.saturating_sub(1)) * headers;
+    (segments, (network.end - network.offset) as u64 + extra)
+}

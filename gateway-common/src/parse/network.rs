@@ -1,0 +1,131 @@
+//! What both IP versions have in common, behind which nothing asks for the version again.
+
+use super::{ipv4, ipv6};
+use crate::{
+    bytes::PacketBytes,
+    tuple::{Address, Family},
+    verdict::Reason,
+};
+
+/// Whether the bytes hold a packet or the beginning of one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// A packet of its own: everything its header announces must be there.
+    Whole,
+    /// The beginning of a packet, quoted by an ICMP error: lengths and checksums may be those of
+    /// the whole one (RFC 5508 REQ-3, RFC 4443 section 2.4).
+    Quoted,
+}
+
+/// A packet's place in a fragmented datagram.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// The place.
+    pub place: Place,
+    /// The datagram's identification; zero when it is not fragmented.
+    pub id: u32,
+}
+
+impl Fragment {
+    /// Whether the transport header went with an earlier fragment.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_later(&self) -> bool {
+        self.place == Place::Later
+    }
+
+    /// Whether more fragments follow this one, which holds the transport header.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_first(&self) -> bool {
+        self.place == Place::First
+    }
+}
+
+/// Where in its datagram a packet stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Place {
+    /// Not fragmented.
+    #[default]
+    Whole,
+    /// All of a datagram behind an IPv6 fragment header (RFC 6946).
+    Atomic,
+    /// The first of several.
+    First,
+    /// A later one, without a transport header.
+    Later,
+}
+
+/// What the network layer says about a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// The IP version.
+    pub family: Family,
+    /// The upper-layer protocol's number.
+    pub protocol: u8,
+    /// Hop limit or time to live.
+    pub hop_limit: u8,
+    /// Whether a hop-by-hop header with a router alert option came first (RFC 2711).
+    pub router_alert: bool,
+    /// The packet's place in a fragmented datagram.
+    pub fragment: Fragment,
+    /// Where it comes from.
+    pub source: Address,
+    /// Where it goes to.
+    pub destination: Address,
+    /// Where the IP header starts.
+    pub offset: usize,
+    /// Where the upper layer starts.
+    pub transport_offset: usize,
+    /// Where the IP packet ends; frames may be longer.
+    pub end: usize,
+}
+
+impl Network {
+    /// Bytes of the upper layer.
+    #[must_use]
+    #[inline(always)]
+    pub const fn payload_len(&self) -> usize {
+        self.end.saturating_sub(self.transport_offset)
+    }
+}
+
+/// Parses the IP header at `offset` and, for IPv6, the extension headers behind it, into
+/// `network`, which counts only on success.
+///
+/// # Errors
+///
+/// The reason why the header cannot be what it says.
+// Called for the packet itself and for the one an ICMP error quotes: one copy in the kernel.
+#[inline(never)]
+pub fn parse<B: PacketBytes>(
+    bytes: &B,
+    offset: usize,
+    family: Family,
+    scope: Scope,
+    network: &mut Network,
+) -> Result<(), Reason> {
+    network.family = family;
+    network.offset = offset;
+    network.router_alert = false;
+    network.fragment = Fragment::default();
+    match family {
+        Family::Ipv4 => ipv4::parse(bytes, offset, scope, network),
+        Family::Ipv6 => ipv6::parse(bytes, offset, scope, network),
+    }
+}
+
+/// Where a packet of `announced` bytes at `offset` ends in this frame.
+#[inline(always)]
+pub(super) fn packet_end<B: PacketBytes>(
+    bytes: &B,
+    offset: usize,
+    announced: usize,
+    scope: Scope,
+) -> Option<usize> {
+    let end = offset + announced;
+    match scope {
+        Scope::Whole => (end <= bytes.len()).then_some(end),
+        Scope::Quoted => Some(end),
+    }
+}

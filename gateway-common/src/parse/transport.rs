@@ -1,0 +1,123 @@
+//! Transport headers.
+
+use network_types::{sctp::SctpHdr, tcp::TcpHdr, udp::UdpHdr};
+
+use super::network::Network;
+use crate::{
+    bytes::PacketBytes,
+    packet::{IcmpHeader, Layout, Ports, Transport, TransportKind, layout},
+    verdict::Reason,
+};
+
+/// The part of the ICMP header that every message has.
+const ICMP_HEADER_LEN: usize = 8;
+const SCTP_CHUNK_HEADER_LEN: usize = 4;
+
+/// Reads the transport header; also its length, which every segment of an offloaded packet
+/// repeats.
+#[inline(always)]
+pub(super) fn parse<B: PacketBytes>(
+    bytes: &B,
+    network: &Network,
+) -> Result<(Transport, usize), Reason> {
+    if network.fragment.is_later() {
+        return Ok((bare(TransportKind::LaterFragment), 0));
+    }
+    match layout(network.family, network.protocol) {
+        Layout::Tcp => tcp(bytes, network),
+        Layout::Udp => udp(bytes, network),
+        Layout::Ports(header_len) => {
+            Ok((with_ports(&read::<8, _>(bytes, network, header_len)?), header_len))
+        }
+        Layout::Sctp => sctp(bytes, network),
+        Layout::Icmp => icmp(bytes, network),
+        Layout::Portless => Ok((bare(TransportKind::Portless), 0)),
+        Layout::Missing => Ok((bare(TransportKind::Missing), 0)),
+        Layout::Impossible => Err(Reason::TransportMalformed),
+    }
+}
+
+#[inline(always)]
+fn tcp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+    let header = read::<{ TcpHdr::LEN }, _>(bytes, network, TcpHdr::LEN)?;
+    let header_len = usize::from(header[12] >> 4) * 4;
+    if header_len < TcpHdr::LEN || header_len > network.payload_len() {
+        return Err(Reason::TransportMalformed);
+    }
+    let transport =
+        Transport { kind: TransportKind::Tcp, tcp_flags: header[13], ..with_ports(&header) };
+    Ok((transport, header_len))
+}
+
+#[inline(always)]
+fn udp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+    let header = read::<{ UdpHdr::LEN }, _>(bytes, network, UdpHdr::LEN)?;
+    let datagram_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
+    // The length is that of the whole datagram, of which a first fragment is a part and which
+    // under segmentation offload may be larger than the field can say.
+    let is_partial = network.fragment.is_first() || bytes.segments() > 1;
+    if !is_partial && !(UdpHdr::LEN..=network.payload_len()).contains(&datagram_len) {
+        return Err(Reason::TransportMalformed);
+    }
+    Ok((with_ports(&header), UdpHdr::LEN))
+}
+
+#[inline(always)]
+fn sctp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+    let header = read::<{ SctpHdr::LEN }, _>(bytes, network, SctpHdr::LEN)?;
+    if network.payload_len() >= SctpHdr::LEN + SCTP_CHUNK_HEADER_LEN {
+        let chunk = bytes
+            .read::<SCTP_CHUNK_HEADER_LEN>(network.transport_offset + SctpHdr::LEN)
+            .ok_or(Reason::TransportMalformed)?;
+        // The length counts the chunk's own header (RFC 9260 section 3.2).
+        if usize::from(u16::from_be_bytes([chunk[2], chunk[3]])) < SCTP_CHUNK_HEADER_LEN {
+            return Err(Reason::TransportMalformed);
+        }
+    }
+    Ok((with_ports(&header), SctpHdr::LEN))
+}
+
+#[inline(always)]
+fn icmp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+    let header = read::<ICMP_HEADER_LEN, _>(bytes, network, ICMP_HEADER_LEN)?;
+    let body = match bytes.read::<1>(network.transport_offset + ICMP_HEADER_LEN) {
+        Some([byte]) if network.payload_len() > ICMP_HEADER_LEN => byte,
+        Some(_) | None => 0,
+    };
+    let rest = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    let icmp = IcmpHeader { kind: header[0], code: header[1], rest, body };
+    Ok((Transport { icmp, ..bare(TransportKind::Icmp) }, ICMP_HEADER_LEN))
+}
+
+/// The first `N` bytes of a transport header of which `needed` must be inside the packet.
+#[inline(always)]
+fn read<const N: usize, B: PacketBytes>(
+    bytes: &B,
+    network: &Network,
+    needed: usize,
+) -> Result<[u8; N], Reason> {
+    // A first fragment must hold the whole header (RFC 1858, RFC 3128, RFC 7112).
+    let short =
+        if network.fragment.is_first() { Reason::FragmentTiny } else { Reason::TransportMalformed };
+    if network.payload_len() < needed {
+        return Err(short);
+    }
+    bytes.read::<N>(network.transport_offset).ok_or(short)
+}
+
+/// A protocol's ports, which are the first four bytes of its header.
+#[inline(always)]
+fn with_ports<const N: usize>(header: &[u8; N]) -> Transport {
+    const { assert!(N >= 4) };
+    let ports = Ports {
+        source: u16::from_be_bytes([header[0], header[1]]),
+        destination: u16::from_be_bytes([header[2], header[3]]),
+    };
+    Transport { ports, ..bare(TransportKind::Ports) }
+}
+
+/// A transport of which only the kind is known.
+#[inline(always)]
+fn bare(kind: TransportKind) -> Transport {
+    Transport { kind, ..Transport::default() }
+}

@@ -1,0 +1,91 @@
+//! Every type that crosses the boundary between the kernel's maps and user space: its size, the
+//! proof that it has no padding, and the promise to aya that any bytes are a valid value.
+
+#![cfg_attr(feature = "user", expect(unsafe_code, reason = "aya's Pod is an unsafe promise"))]
+
+use crate::{
+    config::{Config, Prefix},
+    counter::Counter,
+    flow::{FlowEntry, FlowHalf},
+    fragment::{DatagramKey, PeerKey},
+    limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX},
+    timeouts::{Ticks, TimeoutClass},
+    tuple::{Address, FlowKey, VlanPath},
+};
+
+/// Declares a shared type: its fields' types must add up to its size, so no byte is padding, and
+/// every field must be named, so none is forgotten in the sum.
+macro_rules! shared {
+    ($type:ident, $size:expr, { $( $field:ident : $of:ty ),+ $(,)? }) => {
+        const _: () = {
+            assert!(size_of::<$type>() == $size);
+            assert!(0 $( + size_of::<$of>() )+ == $size);
+            const fn every_field(value: $type) {
+                let $type { $( $field ),+ } = value;
+                $( let _: $of = $field; )+
+            }
+            _ = every_field;
+        };
+
+        // SAFETY: the type is `repr(C)`, made of integers only and without padding, as asserted
+        // above, so every bit pattern is a valid value and every byte is initialized.
+        #[cfg(feature = "user")]
+        unsafe impl aya::Pod for $type {}
+    };
+}
+
+shared!(VlanPath, 4, { outer: u16, inner: u16 });
+shared!(FlowKey, 44, {
+    inside: Address, outside: Address, inside_port: u16, outside_port: u16,
+    vlan: VlanPath, protocol: u8, family: u8, zero: u16,
+});
+shared!(FlowHalf, 40, {
+    packets: u64, bytes: u64, seen: Ticks, reset: Ticks, marks: u32, zero: u32,
+});
+shared!(FlowEntry, 96, {
+    outbound: FlowHalf, inbound: FlowHalf, created: Ticks, generation: u32, zero: u32,
+});
+shared!(DatagramKey, 44, {
+    source: Address, destination: Address, id: u32,
+    vlan: VlanPath, protocol: u8, family: u8, zero: u16,
+});
+shared!(PeerKey, 40, {
+    inside: Address, outside: Address, vlan: VlanPath, protocol: u8, family: u8, zero: u16,
+});
+shared!(Counter, 16, { packets: u64, bytes: u64 });
+shared!(Prefix, 20, { address: Address, len: u32 });
+shared!(Config, 464, {
+    abi_version: u32, mode: u32, timeouts: [Ticks; TimeoutClass::ALL.len()],
+    ticks_per_sec: u32, generation: u32, allow_ping: u32, allow_dhcp_client: u32,
+    allow_redirects: u32, martians_enabled: u32, martian_exceptions_used: u32,
+    martian_exceptions: [Prefix; MARTIAN_EXCEPTIONS_MAX],
+    pass_ethertypes_used: u32, pass_ethertypes: [u16; PASS_ETHERTYPES_MAX],
+});
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{abi::ABI_VERSION, verdict::Reason};
+    use core::mem::offset_of;
+
+    /// The layout of the flow tables is what upgrades depend on: whoever moves a field meets
+    /// this test, bumps the version and writes the migration.
+    #[test]
+    fn layout_changes_need_a_new_abi_version() {
+        let layout = [
+            offset_of!(FlowKey, outside),
+            offset_of!(FlowKey, inside_port),
+            offset_of!(FlowKey, vlan),
+            offset_of!(FlowKey, protocol),
+            offset_of!(FlowEntry, inbound),
+            offset_of!(FlowEntry, created),
+            offset_of!(FlowHalf, seen),
+            offset_of!(FlowHalf, marks),
+            size_of::<FlowKey>(),
+            size_of::<FlowEntry>(),
+            size_of::<Config>(),
+            Reason::COUNT,
+        ];
+        assert_eq!((ABI_VERSION, layout), (1, [16, 32, 36, 40, 40, 80, 16, 32, 44, 96, 464, 47]));
+    }
+}

@@ -1,0 +1,232 @@
+//! Who talks to whom: addresses, directions and the flow key both hooks agree on.
+
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Which way a packet travels across the uplink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Direction {
+    /// From outside to inside: seen by the ingress hook.
+    Inbound = 0,
+    /// From inside to outside: seen by the egress hook.
+    Outbound = 1,
+}
+
+impl Direction {
+    /// Both directions, in slot order.
+    pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// The short name used in output and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Inbound => "in",
+            Self::Outbound => "out",
+        }
+    }
+}
+
+/// The IP version of a packet.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Family {
+    /// IPv4.
+    #[default]
+    Ipv4,
+    /// IPv6.
+    Ipv6,
+}
+
+impl Family {
+    /// The version number, as it stands in the flow key and in the header: 4 or 6.
+    #[must_use]
+    #[inline(always)]
+    pub const fn version(self) -> u8 {
+        match self {
+            Self::Ipv4 => 4,
+            Self::Ipv6 => 6,
+        }
+    }
+}
+
+/// An IP address of either family in network byte order; IPv4 as `::ffff:a.b.c.d`.
+///
+/// One shape for both families lets everything behind the parser be written once. Native IPv6
+/// packets that carry such mapped addresses are refused by the parser, so the two cannot alias.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+// Aligned so that the kernel side moves words instead of bytes.
+#[repr(C, align(4))]
+pub struct Address(pub [u8; 16]);
+
+impl Address {
+    /// `::`, and the bytes of an address field that is not set.
+    pub const UNSPECIFIED: Self = Self([0; 16]);
+
+    /// An IPv4 address in network byte order as a mapped address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_ipv4(octets: [u8; 4]) -> Self {
+        let [a, b, c, d] = octets;
+        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+    }
+
+    /// The 16 octets at `offset` in an IPv6 header.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) fn in_header(header: &[u8; 40], offset: usize) -> Self {
+        Self(core::array::from_fn(|index| header[offset + index]))
+    }
+
+    /// Whether the address lies in `::ffff:0:0/96`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_ipv4_mapped(&self) -> bool {
+        let (high, low) = self.halves();
+        high == 0 && low >> 32 == 0xffff
+    }
+
+    /// The last four octets: the IPv4 address of a mapped address.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ipv4_octets(&self) -> [u8; 4] {
+        let b = &self.0;
+        [b[12], b[13], b[14], b[15]]
+    }
+
+    /// Multicast: `224.0.0.0/4` or `ff00::/8`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_multicast(&self) -> bool {
+        if self.is_ipv4_mapped() { self.0[12] & 0xf0 == 224 } else { self.0[0] == 0xff }
+    }
+
+    /// IPv6 link-local unicast, `fe80::/10`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_ipv6_link_local(&self) -> bool {
+        self.0[0] == 0xfe && self.0[1] & 0xc0 == 0x80
+    }
+
+    /// `::`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unspecified(&self) -> bool {
+        matches!(self.halves(), (0, 0))
+    }
+
+    /// Whether the first `len` bits, counted in the mapped form, equal those of `prefix`; more
+    /// than 128 count as 128.
+    #[must_use]
+    #[inline(always)]
+    pub const fn in_prefix(&self, prefix: &Self, len: u32) -> bool {
+        // In halves, because BPF has no 128-bit shift.
+        let (high, low) = self.halves();
+        let (prefix_high, prefix_low) = prefix.halves();
+        let (high, low) = (high ^ prefix_high, low ^ prefix_low);
+        match len {
+            0 => true,
+            1..=64 => high >> (64 - len) == 0,
+            65..=127 => high == 0 && low >> (128 - len) == 0,
+            _ => high == 0 && low == 0,
+        }
+    }
+
+    /// The first and the last eight octets as numbers.
+    #[inline(always)]
+    const fn halves(&self) -> (u64, u64) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
+        (u64::from_be_bytes([a, b, c, d, e, f, g, h]), u64::from_be_bytes([i, j, k, l, m, n, o, p]))
+    }
+
+    /// The address as the standard library's type, for people and for JSON.
+    #[must_use]
+    pub const fn to_ip(self) -> IpAddr {
+        if self.is_ipv4_mapped() {
+            let [a, b, c, d] = self.ipv4_octets();
+            IpAddr::V4(Ipv4Addr::new(a, b, c, d))
+        } else {
+            IpAddr::V6(Ipv6Addr::from_octets(self.0))
+        }
+    }
+}
+
+impl From<IpAddr> for Address {
+    fn from(ip: IpAddr) -> Self {
+        match ip {
+            IpAddr::V4(v4) => Self::from_ipv4(v4.octets()),
+            IpAddr::V6(v6) => Self(v6.octets()),
+        }
+    }
+}
+
+/// VLAN identifiers of a frame from the outer tag to the inner one, 0 where there is no tag.
+/// Priority tags (VID 0) count as untagged, as the kernel treats them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct VlanPath {
+    /// The outer tag's VID.
+    pub outer: u16,
+    /// The inner tag's VID of a double-tagged frame.
+    pub inner: u16,
+}
+
+/// What identifies a flow, oriented inside→outside so that both hooks build the same key.
+/// Every byte is part of the key: the kernel hashes memory, so there is no padding.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct FlowKey {
+    /// The address on this side of the uplink.
+    pub inside: Address,
+    /// The address on the other side.
+    pub outside: Address,
+    /// Host byte order; the inside port, the ICMP query identifier, or 0.
+    pub inside_port: u16,
+    /// Host byte order; the outside port, or 0.
+    pub outside_port: u16,
+    /// The VLAN the flow runs in.
+    pub vlan: VlanPath,
+    /// IP protocol number.
+    pub protocol: u8,
+    /// A [`Family::version`], 4 or 6: addresses alone tell the families apart only because the parser
+    /// refuses native IPv6 packets with mapped addresses; the key does not rely on it.
+    pub family: u8,
+    /// Zero. The kernel's hash is fastest on multiples of four bytes.
+    pub zero: u16,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Address {
+        text.parse::<IpAddr>().expect("valid address").into()
+    }
+
+    #[test]
+    fn mapped_addresses_read_back_as_ipv4() {
+        assert_eq!(address("192.0.2.7").to_ip().to_string(), "192.0.2.7");
+        assert!(address("192.0.2.7").is_ipv4_mapped());
+        assert!(!address("2a00:1::5").is_ipv4_mapped());
+        assert_eq!(address("2a00:1::5").to_ip().to_string(), "2a00:1::5");
+    }
+
+    #[test]
+    fn prefixes_compare_their_leading_bits_only() {
+        let prefix = address("2a00:1::");
+        assert!(address("2a00:1::ffff").in_prefix(&prefix, 32));
+        assert!(!address("2a00:3::").in_prefix(&prefix, 32));
+        assert!(address("2a00:3::").in_prefix(&prefix, 30));
+        assert!(address("ffff::").in_prefix(&prefix, 0));
+        assert!(!address("2a00:1::1").in_prefix(&prefix, 128));
+        assert!(address("10.1.2.3").in_prefix(&address("10.0.0.0"), 96 + 8));
+    }
+
+    #[test]
+    fn kinds_of_addresses() {
+        assert!(address("ff02::1").is_multicast() && address("239.1.2.3").is_multicast());
+        assert!(!address("2a00::1").is_multicast() && !address("10.0.0.1").is_multicast());
+        assert!(address("fe80::1").is_ipv6_link_local() && address("febf::1").is_ipv6_link_local());
+        assert!(!address("fec0::1").is_ipv6_link_local());
+        assert!(Address::UNSPECIFIED.is_unspecified() && !address("::1").is_unspecified());
+    }
+}

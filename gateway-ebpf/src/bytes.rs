@@ -1,0 +1,209 @@
+//! Packet memory: the only place that turns offsets into pointers.
+
+#![expect(unsafe_code, reason = "the kernel hands out packet memory as raw addresses")]
+
+use aya_ebpf::{
+    bindings::{__sk_buff, xdp_md},
+    helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len},
+    programs::{TcContext, XdpContext},
+};
+use core::{arch::asm, cell::UnsafeCell};
+use gateway_common::{bytes::PacketBytes, limits::HEADER_OFFSET_MAX};
+
+/// Reads `N` bytes at `offset` where `start` and `end` bound linear packet memory.
+///
+/// # Safety
+///
+/// `start` and `end` must be a context's `data` and `data_end`.
+#[inline(always)]
+unsafe fn read_linear<const N: usize>(start: usize, end: usize, offset: usize) -> Option<[u8; N]> {
+    let first = start + offset;
+    let past: usize;
+    // SAFETY: one addition. Written out so that the compiler cannot turn the comparison below into
+    // one that the verifier does not understand (`first >= end` for a single byte).
+    unsafe { asm!("{past} += {len}", past = inout(reg) first => past, len = const N) };
+    if past > end {
+        return None;
+    }
+    // SAFETY: `first..first + N` lies inside the packet memory that the caller vouches for, as
+    // the comparison above shows to us and to the kernel's verifier.
+    Some(unsafe { load(first) })
+}
+
+/// Loads `N` bytes in the largest words that fit. The compiler would load single bytes, because
+/// it may not assume that packets are aligned; the kernel knows what the machine can do.
+///
+/// # Safety
+///
+/// `first..first + N` must be initialized memory that the program may read.
+#[inline(always)]
+unsafe fn load<const N: usize>(first: usize) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut at = 0;
+    while at + 8 <= N {
+        let word: u64;
+        // SAFETY: one load inside the range that the caller vouches for.
+        unsafe {
+            asm!("{word} = *(u64 *)({first} + 0)", word = lateout(reg) word, first = in(reg) first + at, options(pure, readonly, nostack))
+        };
+        bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
+        at += 8;
+    }
+    if at + 4 <= N {
+        let word: u32;
+        // SAFETY: as above.
+        unsafe {
+            asm!("{word} = *(u32 *)({first} + 0)", word = lateout(wreg) word, first = in(reg) first + at, options(pure, readonly, nostack))
+        };
+        bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+        at += 4;
+    }
+    if at + 2 <= N {
+        let word: u16;
+        // SAFETY: as above.
+        unsafe {
+            asm!("{word} = *(u16 *)({first} + 0)", word = lateout(wreg) word, first = in(reg) first + at, options(pure, readonly, nostack))
+        };
+        bytes[at..at + 2].copy_from_slice(&word.to_ne_bytes());
+        at += 2;
+    }
+    if at < N {
+        // SAFETY: as above; a single byte is always aligned.
+        bytes[at] = unsafe { *((first + at) as *const u8) };
+    }
+    bytes
+}
+
+/// A frame at an XDP hook.
+pub(crate) struct XdpBytes {
+    context: *mut xdp_md,
+}
+
+impl XdpBytes {
+    #[inline(always)]
+    pub(crate) fn new(context: &XdpContext) -> Self {
+        Self { context: context.ctx }
+    }
+}
+
+impl PacketBytes for XdpBytes {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > HEADER_OFFSET_MAX {
+            return None;
+        }
+        // SAFETY: the kernel calls the program with a valid context.
+        let (start, end) = unsafe { ((*self.context).data, (*self.context).data_end) };
+        // Headers lie in the first buffer of a multi-buffer frame; what does not drops.
+        // SAFETY: `start` and `end` are the context's bounds.
+        unsafe { read_linear(start as usize, end as usize, offset) }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        // SAFETY: the kernel calls the program with a valid context.
+        unsafe { bpf_xdp_get_buff_len(self.context) as usize }
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        1
+    }
+
+    #[inline(always)]
+    fn offloaded_vlan(&self) -> Option<u16> {
+        None
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        forget(offset)
+    }
+}
+
+/// A packet at a TC hook.
+pub(crate) struct SkbBytes {
+    context: *mut __sk_buff,
+    /// Where the kernel copies headers to that are not in linear memory.
+    copy: UnsafeCell<Aligned>,
+}
+
+/// Room for a header, aligned so that it can be loaded in words like packet memory.
+#[repr(align(8))]
+struct Aligned([u8; READ_BYTES_MAX]);
+
+/// The longest single read: an IPv6 header.
+const READ_BYTES_MAX: usize = 40;
+
+impl SkbBytes {
+    #[inline(always)]
+    pub(crate) fn new(context: &TcContext) -> Self {
+        Self { context: context.skb.skb, copy: UnsafeCell::new(Aligned([0; READ_BYTES_MAX])) }
+    }
+
+    /// Reads from page fragments, where receive offload leaves what linear memory does not hold.
+    #[inline(always)]
+    fn read_paged<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        const { assert!(N <= READ_BYTES_MAX) };
+        let copy = self.copy.get();
+        // SAFETY: the helper writes exactly `N` bytes, which `copy` has room for, or fails; no
+        // reference to `copy` exists.
+        let result = unsafe {
+            bpf_skb_load_bytes(self.context.cast(), offset as u32, copy.cast(), N as u32)
+        };
+        // SAFETY: `copy` holds at least `N` initialized bytes.
+        (result == 0).then(|| unsafe { load(copy as usize) })
+    }
+}
+
+impl PacketBytes for SkbBytes {
+    #[inline(always)]
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        if offset > HEADER_OFFSET_MAX {
+            return None;
+        }
+        // SAFETY: the kernel calls the program with a valid context.
+        let (start, end) = unsafe { ((*self.context).data, (*self.context).data_end) };
+        // SAFETY: `start` and `end` are the context's bounds.
+        let linear = unsafe { read_linear(start as usize, end as usize, offset) };
+        if linear.is_some() { linear } else { self.read_paged(offset) }
+    }
+
+    #[inline(always)]
+    fn len(&self) -> usize {
+        // SAFETY: the kernel calls the program with a valid context.
+        unsafe { (*self.context).len as usize }
+    }
+
+    #[inline(always)]
+    fn segments(&self) -> u32 {
+        // SAFETY: the kernel calls the program with a valid context.
+        let segments = unsafe { (*self.context).gso_segs };
+        segments.max(1)
+    }
+
+    #[inline(always)]
+    fn offloaded_vlan(&self) -> Option<u16> {
+        // SAFETY: the kernel calls the program with a valid context.
+        let (present, tag) = unsafe { ((*self.context).vlan_present, (*self.context).vlan_tci) };
+        (present != 0).then_some(tag as u16)
+    }
+
+    #[inline(always)]
+    fn forget(&self, offset: usize) -> usize {
+        forget(offset)
+    }
+}
+
+/// Zero, which only we know: it lies in writable memory, so the verifier has to expect anything.
+static mut UNKNOWN_ZERO: usize = 0;
+
+/// See [`PacketBytes::forget`].
+#[inline(always)]
+fn forget(offset: usize) -> usize {
+    // SAFETY: nothing ever writes the variable.
+    let zero = unsafe { (&raw const UNKNOWN_ZERO).read_volatile() };
+    (offset + zero) & HEADER_OFFSET_MAX
+}
+
+const _: () = assert!((HEADER_OFFSET_MAX + 1).is_power_of_two());

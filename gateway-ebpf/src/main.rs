@@ -1,0 +1,82 @@
+//! The gateway's programs. A packet's walk starts here: each hook wraps its context, hands it to
+//! `gateway_common`, counts the outcome and translates the verdict for the kernel.
+//!
+//! ```text
+//! uplink NIC ─► ingress_xdp (or ingress_tc) ─► ingress::handle ─► report ─► XDP_PASS | XDP_DROP
+//! uplink NIC ◄─ egress_tc ◄─ egress::handle ◄─ stack
+//! ```
+
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod bytes;
+mod clock;
+mod maps;
+mod report;
+
+use aya_ebpf::{
+    bindings::{TC_ACT_OK, TC_ACT_SHOT, TC_ACT_UNSPEC, xdp_action},
+    macros::{classifier, xdp},
+    programs::{TcContext, XdpContext},
+};
+use gateway_common::{egress, ingress, tuple::Direction, verdict::Verdict};
+
+use crate::{
+    bytes::{SkbBytes, XdpBytes},
+    maps::Maps,
+};
+
+/// The uplink's ingress, before the kernel spends anything on the packet.
+#[xdp(frags)]
+fn ingress_xdp(context: XdpContext) -> u32 {
+    let Some(workspace) = maps::workspace() else { return xdp_action::XDP_DROP };
+    let outcome = ingress::handle(&XdpBytes::new(&context), &Maps, workspace);
+    match report::count(Direction::Inbound, &outcome) {
+        Verdict::Pass => xdp_action::XDP_PASS,
+        Verdict::Drop => xdp_action::XDP_DROP,
+    }
+}
+
+/// The uplink's ingress where XDP is not to be had: the same logic one layer up.
+#[classifier]
+fn ingress_tc(context: TcContext) -> i32 {
+    let Some(workspace) = maps::workspace() else { return TC_ACT_SHOT };
+    let outcome = ingress::handle(&SkbBytes::new(&context), &Maps, workspace);
+    tc_action(report::count(Direction::Inbound, &outcome))
+}
+
+/// The uplink's egress.
+#[classifier]
+fn egress_tc(context: TcContext) -> i32 {
+    let Some(workspace) = maps::workspace() else { return TC_ACT_SHOT };
+    let outcome = egress::handle(&SkbBytes::new(&context), &Maps, workspace);
+    tc_action(report::count(Direction::Outbound, &outcome))
+}
+
+/// Not attached anywhere: user space runs it to read the tick clock.
+#[classifier]
+fn clock(mut context: TcContext) -> i32 {
+    clock::write_to(&mut context);
+    TC_ACT_OK
+}
+
+/// "Unspecified" lets the other programs on the hook, and then the stack, go on.
+fn tc_action(verdict: Verdict) -> i32 {
+    match verdict {
+        Verdict::Pass => TC_ACT_UNSPEC,
+        Verdict::Drop => TC_ACT_SHOT,
+    }
+}
+
+#[cfg(not(test))]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The kernel lets only GPL-compatible programs use the helpers this one needs.
+#[expect(unsafe_code, reason = "the section and its contents are what the kernel looks for")]
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

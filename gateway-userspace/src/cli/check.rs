@@ -1,0 +1,46 @@
+//! `eigw check`: is a configuration file valid, and what would it do?
+
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::Args;
+
+use super::{Context, Result};
+use crate::{
+    settings::{self, Settings},
+    view::{CheckView, PolicyView, SettingsView, WarningView},
+};
+
+/// Check a configuration file and show its settings with every default filled in
+#[derive(Args, Debug)]
+pub(super) struct CheckArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+}
+
+pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
+    context.explain(|| format!("reading {}", args.config.display()));
+    let (settings, warnings) = Settings::load(&args.config)?;
+    let sizes = settings.table_sizes(settings::memory_bytes().context("cannot tell the memory's size")?);
+    let ticks_per_sec = settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
+    // Whether an uplink has a unique local address shows only when it is attached.
+    let policy = PolicyView::from(&settings.to_config(ticks_per_sec, false));
+    Ok(CheckView {
+        file: args.config.clone(),
+        warnings: warnings
+            .into_iter()
+            .map(|problem| WarningView { line: problem.line, message: problem.message })
+            .collect(),
+        settings: SettingsView {
+            name: settings.gateway_name().map(|name| name.to_string()),
+            uplinks: settings.uplinks.clone(),
+            hook: settings::hook_name(settings.hook),
+            profile: settings.profile.name(),
+            half_open_max: sizes.half_open_max,
+            established_max: sizes.established_max,
+            flow_memory_bytes: sizes.memory_bytes(),
+            policy,
+        },
+    })
+}

@@ -1,0 +1,183 @@
+//! The live flows of a gateway, from both tables.
+
+use gateway_common::{
+    config::Config,
+    flow::FlowEntry,
+    timeouts::Ticks,
+    tuple::FlowKey,
+};
+
+use super::filter::Filter;
+use crate::{
+    cli::{Failure, Result},
+    datapath::{Gateway, Table},
+    view::FlowView,
+};
+
+/// A moment's view of the flow tables.
+#[derive(Clone, Debug)]
+pub(super) struct LiveFlows {
+    flows: Vec<(FlowKey, FlowEntry)>,
+    now: Ticks,
+    config: Config,
+}
+
+impl LiveFlows {
+    /// Reads both tables.
+    pub(super) fn read(gateway: &Gateway) -> Result<Self> {
+        let (now, config) = (gateway.now()?, gateway.config()?);
+        Ok(Self::new(gateway.flows()?, now, config))
+    }
+
+    fn new(mut entries: Vec<(Table, FlowKey, FlowEntry)>, now: Ticks, config: Config) -> Self {
+        entries.retain(|(_, key, entry)| entry.is_live(key, now, &config));
+        // A flow that is just moving stands in both tables; the one it moves to counts.
+        entries.sort_by_key(|(table, key, _)| (sort_key(key), *table == Table::HalfOpen));
+        entries.dedup_by_key(|(_, key, _)| *key);
+        let flows = entries.into_iter().map(|(_, key, entry)| (key, entry)).collect();
+        Self { flows, now, config }
+    }
+
+    /// Only those that `filter` matches.
+    pub(super) fn matching(mut self, filter: &Filter) -> Self {
+        self.flows.retain(|(key, entry)| filter.matches(key, entry));
+        self
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// The flows for people, sorted.
+    pub(super) fn views(&self) -> Vec<FlowView> {
+        self.flows
+            .iter()
+            .map(|(key, entry)| FlowView::new(key, entry, self.now, &self.config))
+            .collect()
+    }
+
+    /// The only flow.
+    pub(super) fn only(&self) -> Result<FlowView> {
+        match self.flows.as_slice() {
+            [(key, entry)] => Ok(FlowView::new(key, entry, self.now, &self.config)),
+            [] => Err(Failure::operation("no flow matches the filters")),
+            several => Err(Failure::operation(format!(
+                "{} flows match the filters, but 'flow get' wants exactly one; add filters, or \
+                 use 'flow show' to see them",
+                several.len()
+            ))),
+        }
+    }
+
+    /// Deletes the flows from both tables and returns how many there still were.
+    pub(super) fn remove(&self, gateway: &Gateway) -> Result<usize> {
+        let mut removed = 0;
+        for (key, _) in &self.flows {
+            // A flow moves only from half-open to established, so this order misses none.
+            let half_open = gateway.remove(Table::HalfOpen, key)?;
+            let established = gateway.remove(Table::Established, key)?;
+            removed += usize::from(half_open || established);
+        }
+        Ok(removed)
+    }
+}
+
+/// The order of `flow show`: by protocol, then by who talks to whom.
+fn sort_key(key: &FlowKey) -> impl Ord + use<> {
+    (
+        key.protocol,
+        key.family,
+        key.inside,
+        key.outside,
+        key.inside_port,
+        key.outside_port,
+        key.vlan.outer,
+        key.vlan.inner,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_common::{
+        flow::{FlowHalf, mark},
+        tuple::{Address, VlanPath},
+    };
+
+    use super::*;
+
+    const NOW: Ticks = Ticks(1_000_000);
+
+    #[test]
+    fn expired_flows_are_absent() {
+        let config = Config::new(100);
+        let at_deadline = udp(1, 120 * 100);
+        let before_it = udp(2, 120 * 100 - 1);
+        let flows = LiveFlows::new(vec![at_deadline, before_it], NOW, config);
+        assert_eq!(local_ports(&flows), [2]);
+    }
+
+    #[test]
+    fn order_does_not_depend_on_the_table() {
+        let ports = [5, 3, 9, 1, 7];
+        let forward = LiveFlows::new(ports.map(|port| udp(port, 0)).into(), NOW, Config::new(100));
+        let mut reversed = ports;
+        reversed.reverse();
+        let backward =
+            LiveFlows::new(reversed.map(|port| udp(port, 0)).into(), NOW, Config::new(100));
+        assert_eq!(local_ports(&forward), [1, 3, 5, 7, 9]);
+        assert_eq!(local_ports(&backward), local_ports(&forward));
+    }
+
+    #[test]
+    fn a_flow_on_the_move_is_listed_once_from_its_new_table() {
+        let (_, key, mut entry) = udp(1, 0);
+        let half_open = (Table::HalfOpen, key, entry);
+        entry.outbound.packets = 42;
+        let established = (Table::Established, key, entry);
+        for tables in [[half_open, established], [established, half_open]] {
+            let flows = LiveFlows::new(tables.into(), NOW, Config::new(100));
+            let packets: Vec<_> = flows.views().iter().map(|flow| flow.packets_out).collect();
+            assert_eq!(packets, [42]);
+        }
+    }
+
+    #[test]
+    fn get_wants_exactly_one() {
+        let flows = |ports: &[u16]| {
+            let entries = ports.iter().map(|&port| udp(port, 0)).collect();
+            LiveFlows::new(entries, NOW, Config::new(100))
+        };
+        let message = |ports| match flows(ports).only() {
+            Err(Failure::Operation(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(message(&[]), "no flow matches the filters");
+        assert!(message(&[1, 2]).starts_with("2 flows match the filters"));
+        assert_eq!(flows(&[7]).only().expect("one flow").local_port, 7);
+    }
+
+    fn local_ports(flows: &LiveFlows) -> Vec<u16> {
+        flows.views().iter().map(|flow| flow.local_port).collect()
+    }
+
+    /// An unanswered flow from `port`, idle for `idle` ticks.
+    fn udp(port: u16, idle: u64) -> (Table, FlowKey, FlowEntry) {
+        let key = FlowKey {
+            inside: Address::from_ipv4([192, 0, 2, 1]),
+            outside: Address::from_ipv4([198, 51, 100, 1]),
+            inside_port: port,
+            outside_port: 5_000,
+            vlan: VlanPath::default(),
+            protocol: 17,
+            family: 4,
+            zero: 0,
+        };
+        let outbound = FlowHalf {
+            packets: 1,
+            seen: Ticks(NOW.0 - idle),
+            marks: mark::OPENED,
+            ..FlowHalf::default()
+        };
+        (Table::HalfOpen, key, FlowEntry { outbound, ..FlowEntry::default() })
+    }
+}

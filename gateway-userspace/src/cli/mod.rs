@@ -1,0 +1,154 @@
+//! The command line: one file per object or command, each with its arguments and a function that
+//! turns them into a [`View`]. Nothing here prints but through [`Output`].
+
+mod attach;
+mod check;
+mod completions;
+mod detach;
+mod failure;
+mod flow;
+mod man;
+mod select;
+mod stats;
+mod status;
+mod values;
+
+use std::{ffi::OsString, io::Write, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
+
+pub use failure::{Failure, Result};
+
+use crate::{
+    datapath::DEFAULT_BPFFS,
+    net::netns,
+    output::{self, Format, Output},
+    view::View,
+};
+
+/// An egress-only internet gateway for Linux uplinks.
+///
+/// What inside opens may be answered; what outside starts is dropped in the kernel's fast path.
+#[derive(Debug, Parser)]
+#[command(name = "eigw", version, infer_subcommands = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Args, Debug)]
+struct Globals {
+    /// Print one JSON document
+    #[arg(short, long, global = true, display_order = 100)]
+    json: bool,
+    /// Print one indented JSON document
+    #[arg(short, long, global = true, display_order = 100)]
+    pretty: bool,
+    /// The BPF file system to keep gateways in; mounted if it is not
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        default_value = DEFAULT_BPFFS,
+        display_order = 101
+    )]
+    bpffs: PathBuf,
+    /// The network namespace of the uplinks: a name as of `ip netns`, or a path
+    #[arg(long, global = true, value_name = "NAME|PATH", display_order = 101)]
+    netns: Option<String>,
+    /// Say on standard error what is being done
+    #[arg(short, long, global = true, display_order = 102)]
+    verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Attach(attach::AttachArgs),
+    Detach(detach::DetachArgs),
+    Check(check::CheckArgs),
+    Status(status::StatusArgs),
+    Flow(flow::FlowArgs),
+    Stats(stats::StatsArgs),
+    Completions(completions::CompletionsArgs),
+    Man(man::ManArgs),
+}
+
+/// What every command gets beside its own arguments.
+#[derive(Debug)]
+struct Context {
+    /// The BPF file system.
+    bpffs: PathBuf,
+    verbose: bool,
+}
+
+impl Context {
+    /// Tells the operator what is being done, if they want to know.
+    fn explain(&self, message: impl FnOnce() -> String) {
+        if self.verbose {
+            output::tell(message());
+        }
+    }
+}
+
+impl Cli {
+    /// Reads the command line. A last word `help` asks for help with any command, also with
+    /// those that take no commands of their own.
+    ///
+    /// # Errors
+    ///
+    /// Bad usage; also requests for help and version, which clap treats alike.
+    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Self, clap::Error> {
+        let mut arguments: Vec<_> = arguments.into_iter().collect();
+        Self::try_parse_from(&arguments).or_else(|error| match arguments.last_mut() {
+            Some(last) if last == "help" && !is_help(&error) => {
+                *last = "--help".into();
+                Self::try_parse_from(&arguments).map_err(|retried| {
+                    if is_help(&retried) { retried } else { error }
+                })
+            }
+            _ => Err(error),
+        })
+    }
+
+    /// How the answer is to be written.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        match (self.globals.pretty, self.globals.json) {
+            (true, _) => Format::JsonPretty,
+            (false, true) => Format::Json,
+            (false, false) => Format::Plain,
+        }
+    }
+
+    /// Does what was asked and writes the answer.
+    ///
+    /// # Errors
+    ///
+    /// What went wrong, for people, and whose fault it was.
+    pub fn run<W: Write>(self, output: &mut Output<W>) -> Result<()> {
+        if let Some(namespace) = &self.globals.netns {
+            netns::enter(namespace)?;
+        }
+        let context = Context { bpffs: self.globals.bpffs, verbose: self.globals.verbose };
+        let view = match self.command {
+            Command::Attach(args) => View::Attach(attach::run(&context, args)?),
+            Command::Detach(args) => View::Detach(detach::run(&context, &args)?),
+            Command::Check(args) => View::Check(check::run(&context, &args)?),
+            Command::Status(args) => View::Status(status::run(&context, &args)?),
+            Command::Flow(args) => flow::run(&context, &args)?,
+            Command::Stats(args) => return stats::run(&context, &args, output),
+            Command::Completions(args) => View::Text(completions::run(&args)),
+            Command::Man(args) => View::Man(man::run(&args)?),
+        };
+        Ok(output.print(&view)?)
+    }
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion)
+}
+
+#[cfg(test)]
+mod tests;

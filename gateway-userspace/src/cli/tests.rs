@@ -1,0 +1,249 @@
+//! The grammar: what is understood, what is refused, and that everything made from it is complete.
+
+use clap::CommandFactory;
+
+use super::*;
+
+#[test]
+fn the_grammar_is_sound() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn commands_and_their_unambiguous_prefixes_are_understood() {
+    for words in [
+        "attach --uplink eth0 --uplink eth1 --name wan --hook xdp-generic",
+        "att -c wan.toml",
+        "detach --all",
+        "det --name wan",
+        "check -c wan.toml",
+        "ch -c wan.toml",
+        "status",
+        "statu --name wan",
+        "-j flow show --proto tcp --local 2a00:1::/32 --remote 192.0.2.1 --state established",
+        "flow list --local-port 40000 --remote-port 443",
+        "fl sh",
+        "f l",
+        "flow --proto 58",
+        "flow --name wan count --proto icmpv6",
+        "f c --name wan",
+        "flow get --remote-port 22",
+        "flow del --state syn-sent",
+        "flow flush",
+        "stats",
+        "stats list",
+        "stats show --name wan",
+        "stats watch --interval 0.5",
+        "comp bash",
+        "man /tmp",
+        "status -p --bpffs /mnt/bpf --netns blue -v",
+        "--netns /proc/1/ns/net status",
+    ] {
+        let read = read(words);
+        assert!(read.is_ok(), "eigw {words}: {}", read.expect_err("not understood"));
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_as_bad_usage() {
+    for (words, complaint) in [
+        ("", "Usage: eigw"),
+        ("frobnicate", "unrecognized subcommand 'frobnicate'"),
+        ("stat", "unrecognized subcommand 'stat'"),
+        ("flow frobnicate", "unrecognized subcommand 'frobnicate'"),
+        ("flow f2", "unrecognized subcommand 'f2'"),
+        ("attach --hook xpd", "invalid value 'xpd'"),
+        ("attach --name my/wan", "not a valid gateway name"),
+        ("attach --uplink no/interface", "not a valid interface name"),
+        ("detach --all --name wan", "cannot be used with"),
+        ("check", "--config"),
+        ("flow show --proto tpc", "none of tcp, udp"),
+        ("flow show --local 10.0.0.1/8", "the prefix would be 10.0.0.0/8"),
+        ("flow show --state open", "invalid value 'open'"),
+        ("flow show --remote-port 65536", "65536"),
+        ("stats watch --interval 0", "from 0.1 to 3600"),
+        ("completions cmd", "invalid value 'cmd'"),
+        ("status --name", "value is required"),
+    ] {
+        let error = read(words).expect_err(words);
+        assert_eq!(error.exit_code(), 2, "eigw {words}");
+        assert!(error.to_string().contains(complaint), "eigw {words}: {error}");
+    }
+}
+
+#[test]
+fn commands_of_later_versions_do_not_exist() {
+    for words in [
+        "run", "reload", "confirm", "drop watch", "rule show", "subnet show", "why", "doctor",
+        "flow watch",
+    ] {
+        let error = read(words).expect_err(words).to_string();
+        assert!(error.contains("unrecognized subcommand"), "eigw {words}: {error}");
+    }
+    for option in ["--confirm 5", "--no-seed", "--force"] {
+        let error = read(&format!("attach --uplink eth0 {option}")).expect_err(option).to_string();
+        assert!(error.contains("unexpected argument"), "{option}: {error}");
+    }
+}
+
+#[test]
+fn help_is_everywhere() {
+    for words in [
+        "help",
+        "--help",
+        "help attach",
+        "flow help",
+        "flow help delete",
+        "flow delete help",
+        "attach help",
+        "attach --uplink eth0 help",
+        "check help",
+        "status help",
+        "stats help",
+        "stats watch help",
+        "completions help",
+        "-V",
+    ] {
+        let shown = read(words).expect_err(words);
+        assert_eq!(shown.exit_code(), 0, "eigw {words}: {shown}");
+    }
+    assert!(read("attach help").expect_err("help").to_string().contains("--uplink <IF>"));
+    let nonsense = read("nonsense help").expect_err("no such command");
+    assert_eq!(nonsense.exit_code(), 2, "{nonsense}");
+}
+
+#[test]
+fn pretty_implies_json() {
+    for (words, format) in [
+        ("status", Format::Plain),
+        ("-j status", Format::Json),
+        ("status --json", Format::Json),
+        ("-p status", Format::JsonPretty),
+        ("flow -j show -p", Format::JsonPretty),
+    ] {
+        assert_eq!(read(words).expect(words).format(), format, "eigw {words}");
+    }
+}
+
+#[test]
+fn filters_protect_from_slips_before_anything_is_touched() {
+    for (words, advice) in [
+        ("flow delete", "flow flush"),
+        ("flow flush --proto tcp", "flow delete"),
+        ("flow get", "flow show"),
+        ("attach", "--uplink"),
+    ] {
+        let message = usage_failure(words);
+        assert!(message.contains(advice), "eigw {words}: {message}");
+    }
+}
+
+#[test]
+fn bad_configurations_are_bad_usage() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("wan.toml");
+    let shown = path.display();
+    let missing = usage_failure(&format!("check -c {shown}"));
+    assert!(missing.contains("cannot read the configuration"), "{missing}");
+    std::fs::write(&path, "[gateway]\nupliks = []\n").expect("write");
+    for command in ["check", "attach"] {
+        let message = usage_failure(&format!("{command} -c {shown}"));
+        assert_eq!(
+            message,
+            format!("{shown}:2: unknown key 'upliks' in [gateway]; did you mean 'uplinks'?")
+        );
+    }
+}
+
+#[test]
+fn check_shows_the_effective_settings() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("wan.toml");
+    let text = "[gateway]\nuplinks = ['eth0']\n[flows]\nestablished_max = 4096\n\
+                [timeouts]\nicmp = 30\n";
+    std::fs::write(&path, text).expect("write");
+    let plain = answer(&format!("check -c {}", path.display()));
+    assert!(plain.starts_with(&format!("{}: ok\nwarning: ", path.display())), "{plain}");
+    assert!(plain.contains("half-open 1024, established 4096"), "{plain}");
+    let json: serde_json::Value =
+        serde_json::from_str(&answer(&format!("-j check -c {}", path.display()))).expect("JSON");
+    assert_eq!(json["warnings"][0]["line"], 6);
+    let settings = &json["settings"];
+    assert_eq!((&settings["name"], &settings["uplinks"][0]), (&"eth0".into(), &"eth0".into()));
+    assert_eq!((&settings["hook"], &settings["profile"]), (&"auto".into(), &"rfc".into()));
+    assert_eq!(settings["half_open_max"], 1024);
+    assert_eq!(settings["timeouts_secs"]["icmp"], 30);
+    assert_eq!(settings["timeouts_secs"]["tcp_established"], 7440);
+    assert_eq!(settings["martians"]["enabled"], true);
+}
+
+#[test]
+fn every_command_gets_a_manual_page() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let target = directory.path().join("man8");
+    let json = answer(&format!("-j man {}", target.display()));
+    let pages: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let names: Vec<_> = pages["pages"]
+        .as_array()
+        .expect("array")
+        .iter()
+        .map(|page| page.as_str().expect("path").trim_start_matches(target.to_str().expect("path")))
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "/eigw-attach.8",
+            "/eigw-check.8",
+            "/eigw-completions.8",
+            "/eigw-detach.8",
+            "/eigw-flow-count.8",
+            "/eigw-flow-delete.8",
+            "/eigw-flow-flush.8",
+            "/eigw-flow-get.8",
+            "/eigw-flow-show.8",
+            "/eigw-flow.8",
+            "/eigw-man.8",
+            "/eigw-stats-show.8",
+            "/eigw-stats-watch.8",
+            "/eigw-stats.8",
+            "/eigw-status.8",
+            "/eigw.8",
+        ]
+    );
+    let page = std::fs::read_to_string(target.join("eigw-flow-delete.8")).expect("page");
+    assert!(page.contains("local\\-port"), "{page}");
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let script = answer(&format!("completions {shell}"));
+        assert!(script.contains("eigw") && script.contains("attach"), "{shell}: {script}");
+    }
+}
+
+fn read(words: &str) -> std::result::Result<Cli, clap::Error> {
+    let arguments = std::iter::once("eigw").chain(words.split_whitespace());
+    Cli::read(arguments.map(OsString::from))
+}
+
+/// What a command prints.
+#[track_caller]
+fn answer(words: &str) -> String {
+    let cli = read(words).expect(words);
+    let mut output = Output::new(Vec::new(), cli.format());
+    match cli.run(&mut output) {
+        Ok(()) => String::from_utf8(output.into_inner()).expect("text"),
+        Err(failure) => panic!("eigw {words}: {failure:?}"),
+    }
+}
+
+/// What is said about bad usage that only running the command reveals.
+#[track_caller]
+fn usage_failure(words: &str) -> String {
+    let mut output = Output::new(Vec::new(), Format::Plain);
+    match read(words).expect(words).run(&mut output) {
+        Err(Failure::Usage(error)) => error.to_string(),
+        other => panic!("eigw {words}: {other:?}"),
+    }
+}

@@ -1,0 +1,280 @@
+//! Attaching a gateway, for the first time or again.
+
+use std::{collections::HashMap, path::Path};
+
+use gateway_common::{
+    abi::ABI_VERSION,
+    config::{Config, Mode},
+    limits::UPLINKS_MAX,
+};
+
+use super::{
+    DatapathError, GatewayName, HookChoice, IngressHook, TableSizes, TcChoice, TcMeans,
+    attachment::Attachment,
+    bpffs::LockedRoot,
+    detach,
+    gateway,
+    maps::{self, ConfigMaps},
+    meta::{Meta, MetaMap},
+    pin::GatewayDir,
+    programs::Programs,
+    requirements,
+    undo::Undo,
+    uplinks,
+    work::Work,
+};
+use crate::net::{interface::Interface, netns::NetnsId};
+
+/// What to attach, and where.
+#[derive(Clone, Debug)]
+pub struct AttachRequest<'a> {
+    /// The BPF file system's directory.
+    pub bpffs: &'a Path,
+    /// The gateway's name.
+    pub name: &'a GatewayName,
+    /// The names of the interfaces to protect, in this thread's network namespace.
+    pub uplinks: &'a [String],
+    /// Which ingress hook to use.
+    pub hook: HookChoice,
+    /// How to attach TC programs.
+    pub tc: TcChoice,
+    /// How large to make the flow tables of a new gateway.
+    pub tables: TableSizes,
+    /// The configuration to put in force; its mode is ignored.
+    pub config: &'a Config,
+}
+
+/// How attaching went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachOutcome {
+    /// Whether the gateway is new; otherwise it was updated, and its flows and counters stay.
+    pub created: bool,
+    /// What was done to each uplink, in the order of the request.
+    pub uplinks: Vec<UplinkOutcome>,
+    /// What else the operator should know, in whole sentences.
+    pub notes: Vec<String>,
+}
+
+/// What was done to one uplink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UplinkOutcome {
+    /// The interface's index.
+    pub ifindex: u32,
+    /// The interface's name.
+    pub name: String,
+    /// The hook that judges inbound packets.
+    pub ingress: IngressHook,
+    /// How the program that records outbound packets is attached.
+    pub egress: TcMeans,
+    /// Whether the uplink is new; otherwise its programs were replaced in place.
+    pub created: bool,
+}
+
+/// Attaches a gateway, or brings an attached one up to date.
+///
+/// Packets are judged as before until the last step, and by the new programs and configuration
+/// from then on; on an uplink that was protected before there is no moment without a filter.
+/// When this fails, everything it did is undone. When the process is killed, packets go on as
+/// before, and the next command that changes something cleans up or completes the work.
+///
+/// # Errors
+/// Any [`DatapathError`] but those of detaching.
+pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathError> {
+    requirements::check()?;
+    let root = LockedRoot::create(request.bpffs)?;
+    let mut notes = detach::clean_up(&root)?;
+    let uplinks = uplinks::resolve(request.uplinks)?;
+    uplinks::ensure_free(root.root(), request.name, &uplinks)?;
+    notes.extend(
+        uplinks
+            .iter()
+            .filter(|uplink| !uplink.up)
+            .map(|uplink| format!("interface {} is down; it is protected as it is", uplink.name)),
+    );
+    let directory = root.root().gateway(request.name);
+    let created = !directory.exists();
+    let mut attempt = Attempt { request, uplinks, notes, undo: Undo::default() };
+    let result = if created {
+        attempt.create(&root.attaching(request.name), &directory)
+    } else {
+        attempt.update(&directory)
+    };
+    match result {
+        Ok(uplinks) => Ok(AttachOutcome { created, uplinks, notes: attempt.notes }),
+        Err(cause) => Err(attempt.undo.roll_back(request.name, cause)),
+    }
+}
+
+struct Attempt<'a> {
+    request: &'a AttachRequest<'a>,
+    uplinks: Vec<Interface>,
+    notes: Vec<String>,
+    /// Empty from the moment when the new state is in force.
+    undo: Undo,
+}
+
+impl Attempt<'_> {
+    /// Attaches a new gateway in `staging`, which becomes `directory` when all is in place.
+    fn create(
+        &mut self,
+        staging: &GatewayDir,
+        directory: &GatewayDir,
+    ) -> Result<Vec<UplinkOutcome>, DatapathError> {
+        let to_remove = staging.clone();
+        self.undo.push(move || to_remove.remove());
+        staging.create()?;
+        let mut programs = Programs::load(staging, self.request.tables)?;
+        programs.pin(staging)?;
+        let mut meta =
+            Meta { abi_version: ABI_VERSION, netns: NetnsId::current()?, uplinks: Vec::new() };
+        self.note_wanted(&mut meta)?;
+        let meta_map = MetaMap::create(&staging.maps(), &meta)?;
+        let mut config_maps = ConfigMaps::open(self.request.name, staging)?;
+        config_maps.commit(self.request.config, Mode::Standby)?;
+
+        let mut work = Work {
+            directory: staging.clone(),
+            programs,
+            meta,
+            meta_map,
+            tc: self.request.tc,
+            notes: &mut self.notes,
+            undo: &mut self.undo,
+            attached: HashMap::new(),
+        };
+        let placed = place_all(&mut work, &self.uplinks, self.request.hook)?;
+        let neighbours = neighbours(&work, &self.uplinks);
+        staging.rename(directory)?;
+        let (from, to) = (directory.clone(), staging.clone());
+        self.undo.push(move || from.rename(&to));
+        config_maps.commit(self.request.config, Mode::Armed)?;
+        self.undo.clear();
+        self.notes.extend(neighbours);
+        Ok(placed.into_iter().map(|placed| placed.outcome).collect())
+    }
+
+    /// Brings the gateway in `directory` up to date.
+    fn update(&mut self, directory: &GatewayDir) -> Result<Vec<UplinkOutcome>, DatapathError> {
+        let (mut meta_map, old_meta) = gateway::open_meta(self.request.name, directory)?;
+        if old_meta.netns != NetnsId::current()? {
+            return Err(DatapathError::OtherNetns { name: self.request.name.to_string() });
+        }
+        maps::check_all(self.request.name, directory)?;
+        let mut config_maps = ConfigMaps::open(self.request.name, directory)?;
+        self.note_state(directory, &config_maps)?;
+        let programs = Programs::load(directory, self.request.tables)?;
+
+        let mut meta = old_meta.clone();
+        self.note_wanted(&mut meta)?;
+        let maps = directory.maps();
+        self.undo.push(move || match MetaMap::open(&maps) {
+            Ok(mut map) => map.write(&old_meta),
+            // Then there is nothing to restore.
+            Err(_) => Ok(()),
+        });
+        meta_map.write(&meta)?;
+        let mut work = Work {
+            directory: directory.clone(),
+            programs,
+            meta,
+            meta_map,
+            tc: self.request.tc,
+            notes: &mut self.notes,
+            undo: &mut self.undo,
+            attached: HashMap::new(),
+        };
+        let placed = place_all(&mut work, &self.uplinks, self.request.hook)?;
+        config_maps.commit(self.request.config, Mode::Armed)?;
+        work.undo.clear();
+
+        // The new state is in force; what is left is to remove the old one's remains.
+        work.programs.pin(directory)?;
+        for (uplink, placed) in self.uplinks.iter().zip(&placed) {
+            work.retire(uplink, &[placed.egress, placed.ingress])?;
+        }
+        work.leave_all_but(&self.uplinks)?;
+        let neighbours = neighbours(&work, &self.uplinks);
+        self.notes.extend(neighbours);
+        Ok(placed.into_iter().map(|placed| placed.outcome).collect())
+    }
+
+    /// Puts the wanted uplinks on record before anything is attached to them.
+    fn note_wanted(&self, meta: &mut Meta) -> Result<(), DatapathError> {
+        for uplink in &self.uplinks {
+            meta.uplink_mut(uplink.index, &uplink.name).name.clone_from(&uplink.name);
+        }
+        if meta.uplinks.len() > UPLINKS_MAX {
+            return Err(DatapathError::Uplinks {
+                reason: format!(
+                    "the old and the new uplinks of gateway {} are together more than \
+                     {UPLINKS_MAX}; change them in two steps",
+                    self.request.name
+                ),
+            });
+        }
+        Ok(())
+    }
+
+    /// Tells what an update finds that differs from what was asked for.
+    fn note_state(
+        &mut self,
+        directory: &GatewayDir,
+        config_maps: &ConfigMaps,
+    ) -> Result<(), DatapathError> {
+        let name = self.request.name;
+        if config_maps.in_force()?.mode != Mode::Armed as u32 {
+            self.notes
+                .push(format!("an earlier attach of gateway {name} did not finish; this one did"));
+        }
+        let tables = gateway::table_sizes(name, directory)?;
+        if tables != self.request.tables {
+            self.notes.push(format!(
+                "gateway {name} keeps its flow tables of {} half-open and {} established \
+                 entries; detach it first to change that",
+                tables.half_open_max, tables.established_max
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What is on an uplink once everything is in place.
+struct Placed {
+    outcome: UplinkOutcome,
+    egress: Attachment,
+    ingress: Attachment,
+}
+
+/// Egress goes first on all uplinks, so that every flow is on record before a reply is judged.
+fn place_all(
+    work: &mut Work<'_>,
+    uplinks: &[Interface],
+    hook: HookChoice,
+) -> Result<Vec<Placed>, DatapathError> {
+    for uplink in uplinks {
+        work.survey(uplink)?;
+    }
+    let is_new = |work: &Work<'_>, uplink: &Interface| {
+        work.attached.get(&uplink.index).is_none_or(Vec::is_empty)
+    };
+    let created: Vec<bool> = uplinks.iter().map(|uplink| is_new(work, uplink)).collect();
+    let egress: Vec<Attachment> =
+        uplinks.iter().map(|uplink| work.place_egress(uplink)).collect::<Result<_, _>>()?;
+    let mut placed = Vec::with_capacity(uplinks.len());
+    for ((uplink, created), egress) in uplinks.iter().zip(created).zip(egress) {
+        let ingress = work.place_ingress(uplink, hook)?;
+        let outcome = UplinkOutcome {
+            ifindex: uplink.index,
+            name: uplink.name.clone(),
+            ingress: ingress.ingress_hook(),
+            egress: egress.tc_means(),
+            created,
+        };
+        placed.push(Placed { outcome, egress, ingress });
+    }
+    Ok(placed)
+}
+
+fn neighbours(work: &Work<'_>, uplinks: &[Interface]) -> Vec<String> {
+    uplinks.iter().flat_map(|uplink| uplinks::neighbours(uplink, &work.programs)).collect()
+}

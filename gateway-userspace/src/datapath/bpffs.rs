@@ -1,0 +1,214 @@
+//! The BPF file system and the directory that all gateways share.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use nix::{
+    mount::{MsFlags, mount},
+    sys::statfs::{BPF_FS_MAGIC, statfs},
+};
+
+use super::{DatapathError, GatewayName, pin::GatewayDir};
+
+/// Where the BPF file system is by convention.
+pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
+
+/// The directory of all gateways, below the BPF file system.
+const ROOT: &str = "eigw";
+
+/// Marks the directory of a gateway that is being attached.
+const ATTACHING: &str = "+attaching";
+/// Marks the directory of a gateway that is being detached.
+const DETACHING: &str = "+detaching";
+
+/// The directory of all gateways, not locked: for reading.
+#[derive(Debug)]
+pub(super) struct Root(PathBuf);
+
+impl Root {
+    /// The directory below `bpffs`; `None` when nothing was ever attached there.
+    ///
+    /// # Errors
+    /// [`DatapathError::NotBpffs`] when `bpffs` is something else, and is not just the default
+    /// that nobody has mounted yet.
+    pub(super) fn find(bpffs: &Path) -> Result<Option<Self>, DatapathError> {
+        if !is_bpffs(bpffs) {
+            return if bpffs == Path::new(DEFAULT_BPFFS) {
+                Ok(None)
+            } else {
+                Err(DatapathError::NotBpffs { path: bpffs.to_owned() })
+            };
+        }
+        let root = bpffs.join(ROOT);
+        Ok(root.is_dir().then_some(Self(root)))
+    }
+
+    /// Where the gateway of that name is.
+    pub(super) fn gateway(&self, name: &GatewayName) -> GatewayDir {
+        GatewayDir::new(self.0.join(name.as_str()))
+    }
+
+    /// The names of the gateways, sorted.
+    ///
+    /// # Errors
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn names(&self) -> Result<Vec<GatewayName>, DatapathError> {
+        let names = self.entries()?.into_iter().filter_map(|name| GatewayName::new(name).ok());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        Ok(names)
+    }
+
+    fn entries(&self) -> Result<Vec<String>, DatapathError> {
+        let failed = |source| DatapathError::Bpffs { action: "listing", path: self.0.clone(), source };
+        let entries = fs::read_dir(&self.0).map_err(failed)?;
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect::<io::Result<_>>()
+            .map_err(failed)
+    }
+}
+
+/// The directory of all gateways, locked against every other command that changes something.
+/// The lock ends with the process, however it ends.
+#[derive(Debug)]
+pub(super) struct LockedRoot {
+    root: Root,
+    _lock: File,
+}
+
+impl LockedRoot {
+    /// Mounts the BPF file system where needed, makes the directory and waits for the lock.
+    ///
+    /// # Errors
+    /// [`DatapathError::NotBpffs`], [`DatapathError::PrivateMounts`] or
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn create(bpffs: &Path) -> Result<Self, DatapathError> {
+        ensure_mounted(bpffs)?;
+        let path = bpffs.join(ROOT);
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => {
+                Err(DatapathError::Bpffs { action: "creating directory", path, source: error })
+            }
+            Ok(()) | Err(_) => Self::lock(Root(path)),
+        }
+    }
+
+    /// Waits for the lock; `None` when nothing was ever attached there.
+    ///
+    /// # Errors
+    /// As [`Root::find`], and [`DatapathError::Bpffs`].
+    pub(super) fn find(bpffs: &Path) -> Result<Option<Self>, DatapathError> {
+        Root::find(bpffs)?.map(Self::lock).transpose()
+    }
+
+    fn lock(root: Root) -> Result<Self, DatapathError> {
+        let file = File::open(&root.0).and_then(|file| file.lock().map(|()| file));
+        match file {
+            Ok(lock) => Ok(Self { root, _lock: lock }),
+            Err(source) => {
+                Err(DatapathError::Bpffs { action: "locking directory", path: root.0, source })
+            }
+        }
+    }
+
+    /// The directory for reading.
+    pub(super) fn root(&self) -> &Root {
+        &self.root
+    }
+
+    /// Where the gateway of that name is put together.
+    pub(super) fn attaching(&self, name: &GatewayName) -> GatewayDir {
+        GatewayDir::new(self.root.0.join(format!("{name}{ATTACHING}")))
+    }
+
+    /// Where the gateway of that name is taken apart.
+    pub(super) fn detaching(&self, name: &str) -> GatewayDir {
+        GatewayDir::new(self.root.0.join(format!("{name}{DETACHING}")))
+    }
+
+    /// What commands left behind that did not finish. None is at work now: we have the lock.
+    ///
+    /// # Errors
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn leftovers(&self) -> Result<Vec<GatewayDir>, DatapathError> {
+        let entries = self.root.entries()?.into_iter();
+        let leftovers = entries.filter(|name| name.contains('+'));
+        Ok(leftovers.map(|name| GatewayDir::new(self.root.0.join(name))).collect())
+    }
+
+    /// Everything that looks like a gateway, whatever its name.
+    ///
+    /// # Errors
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn everything(&self) -> Result<Vec<String>, DatapathError> {
+        let mut names: Vec<_> =
+            self.root.entries()?.into_iter().filter(|name| !name.contains('+')).collect();
+        names.sort();
+        Ok(names)
+    }
+
+    /// The directory of an entry of that name.
+    pub(super) fn entry(&self, name: &str) -> GatewayDir {
+        GatewayDir::new(self.root.0.join(name))
+    }
+}
+
+fn is_bpffs(path: &Path) -> bool {
+    statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
+}
+
+fn ensure_mounted(bpffs: &Path) -> Result<(), DatapathError> {
+    if is_bpffs(bpffs) {
+        return Ok(());
+    }
+    if bpffs != Path::new(DEFAULT_BPFFS) {
+        return Err(DatapathError::NotBpffs { path: bpffs.to_owned() });
+    }
+    if mounts_are_private() {
+        return Err(DatapathError::PrivateMounts { path: bpffs.to_owned() });
+    }
+    let failed = |action, source| DatapathError::Bpffs { action, path: bpffs.to_owned(), source };
+    fs::create_dir_all(bpffs).map_err(|source| failed("creating directory", source))?;
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("bpf"), bpffs, Some("bpf"), flags, Some("mode=0700"))
+        .map_err(|errno| failed("mounting a BPF file system at", errno.into()))
+}
+
+/// Whether this process has mounts of its own, as under `ip netns exec`: a file system mounted
+/// here would end with them, and everything pinned on it.
+fn mounts_are_private() -> bool {
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt"));
+    match (namespace("self"), namespace("1")) {
+        (Ok(ours), Ok(everybodys)) => ours != everybodys,
+        (Err(_), _) | (_, Err(_)) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_file_systems_are_refused_with_the_remedy() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        for result in [
+            Root::find(directory.path()).map(drop),
+            LockedRoot::create(directory.path()).map(drop),
+        ] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, DatapathError::NotBpffs { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn work_in_progress_cannot_be_taken_for_a_gateway() {
+        for mark in [ATTACHING, DETACHING] {
+            assert!(GatewayName::new(format!("wan{mark}")).is_err());
+            assert!(!mark.contains('.'), "the BPF file system reserves dots");
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! What can go wrong with the packet path in the kernel.
+
+use std::{fmt, io, path::PathBuf};
+
+use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
+use thiserror::Error;
+
+use crate::net::NetError;
+
+/// Every failure of this module. Each says what failed, on which object, why, and what to do.
+#[derive(Debug, Error)]
+pub enum DatapathError {
+    /// The process may not do what it has to.
+    #[error(
+        "this process lacks {}, which loading and attaching BPF programs needs; run it as root",
+        missing.join(" and ")
+    )]
+    NotPrivileged {
+        /// The capabilities that are missing.
+        missing: Vec<&'static str>,
+    },
+    /// The kernel is older than what the programs need.
+    #[error("the kernel is {release}, but the gateway needs Linux {minimum} or newer; boot one")]
+    KernelTooOld {
+        /// What `uname -r` says.
+        release: String,
+        /// The oldest kernel that works.
+        minimum: &'static str,
+    },
+    /// The kernel does not describe its types.
+    #[error(
+        "the kernel's type information {} cannot be read: {source}; the gateway needs a kernel \
+         with CONFIG_DEBUG_INFO_BTF=y", path.display()
+    )]
+    NoBtf {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why it cannot be read.
+        source: io::Error,
+    },
+    /// This binary was built without the BPF object.
+    #[error(
+        "this binary contains no BPF programs: it was built with EIGW_EBPF_SKIP=1; build it \
+         without that variable"
+    )]
+    NoObject,
+    /// A name that no gateway can have.
+    #[error(
+        "'{name}' is not a valid gateway name: use 1 to 64 ASCII letters, digits, '_' and '-'"
+    )]
+    InvalidName {
+        /// The name.
+        name: String,
+    },
+    /// The list of uplinks is empty, too long or repeats itself.
+    #[error("{reason}")]
+    Uplinks {
+        /// What is wrong with the list.
+        reason: String,
+    },
+    /// An interface or network namespace cannot be used.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The directory for pins is not a BPF file system.
+    #[error(
+        "{} is not a BPF file system; mount one there with `mount -t bpf bpf {0}`, or choose \
+         another with --bpffs", path.display(), path.display()
+    )]
+    NotBpffs {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Mounting the BPF file system would be undone when this process ends.
+    #[error(
+        "no BPF file system is mounted at {} in this mount namespace, and one mounted here would \
+         vanish with it and take the gateway along; mount it on the host first, and use --netns \
+         instead of `ip netns exec` to reach another network namespace", path.display()
+    )]
+    PrivateMounts {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// Something about a file or directory of the BPF file system failed.
+    #[error("{action} {} failed: {source}{}", path.display(), hint(source))]
+    Bpffs {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// There is no such gateway.
+    #[error("no gateway named {name} is attached ({} does not exist); `eigw status` lists the \
+         gateways", path.display())]
+    NotAttached {
+        /// The name.
+        name: String,
+        /// Where its pins would be.
+        path: PathBuf,
+    },
+    /// The gateway was attached by an incompatible version.
+    #[error(
+        "gateway {name} was attached by another version: its maps have layout {pinned}, this \
+         binary reads layout {ours}; run `eigw detach --name {name}` first"
+    )]
+    StalePins {
+        /// The gateway.
+        name: String,
+        /// The layout of the pinned maps.
+        pinned: u32,
+        /// The layout of this binary.
+        ours: u32,
+    },
+    /// A gateway's pins are not what they should be.
+    #[error(
+        "gateway {name} is damaged: {} {reason}; run `eigw detach --name {name}`, then attach \
+         it again", path.display()
+    )]
+    Damaged {
+        /// The gateway.
+        name: String,
+        /// The pin.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A gateway of that name exists elsewhere.
+    #[error(
+        "gateway {name} is attached in another network namespace; choose another --name, reach \
+         it with --netns, or run `eigw detach --name {name}` first"
+    )]
+    OtherNetns {
+        /// The gateway.
+        name: String,
+    },
+    /// Another gateway has this uplink.
+    #[error(
+        "interface {uplink} is already protected by gateway {gateway}; use --name {gateway} to \
+         update that one, or run `eigw detach --name {gateway}` first"
+    )]
+    UplinkTaken {
+        /// The interface.
+        uplink: String,
+        /// The gateway that has it.
+        gateway: String,
+    },
+    /// Somebody else's XDP program is on the interface.
+    #[error(
+        "interface {interface} already runs the XDP program {program}, which the gateway does \
+         not replace; remove it (`ip link set dev {interface} xdp off`, or its owner's tool), or \
+         attach with --hook tc"
+    )]
+    ForeignXdp {
+        /// The interface.
+        interface: String,
+        /// The program's id and name.
+        program: String,
+    },
+    /// The interface's driver refuses an XDP program.
+    #[error(
+        "interface {interface} refused {mode} XDP: {source}; its driver may not support it or \
+         not with this MTU or these offloads, attach with --hook auto or --hook tc"
+    )]
+    XdpRefused {
+        /// The interface.
+        interface: String,
+        /// `native` or `generic`.
+        mode: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// The interface refuses a TC program.
+    #[error("attaching the {hook} program to interface {interface} by {means} failed: {source}{}",
+        hint(source))]
+    TcRefused {
+        /// The interface.
+        interface: String,
+        /// `ingress` or `egress`.
+        hook: &'static str,
+        /// `tcx` or `clsact`.
+        means: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// Somebody else's filter has our place.
+    #[error(
+        "interface {interface} already has a TC filter at the {hook} priority that the gateway \
+         uses; remove it (`tc filter show dev {interface} {hook}` shows it)"
+    )]
+    ForeignFilter {
+        /// The interface.
+        interface: String,
+        /// `ingress` or `egress`.
+        hook: &'static str,
+    },
+    /// The kernel's verifier refused a program.
+    #[error(
+        "the kernel refused the BPF program {program}: {source}{}; this is a bug of the gateway \
+         or of the kernel, please report it with this text:\n{log}", hint(source)
+    )]
+    Verifier {
+        /// The program.
+        program: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+        /// The end of the verifier's log.
+        log: VerifierLogTail,
+    },
+    /// The object cannot be loaded.
+    #[error("loading the BPF object failed: {}{}", chain(source), ebpf_hint(source))]
+    Object {
+        /// What aya says.
+        source: EbpfError,
+    },
+    /// A map cannot be read or written.
+    #[error("{action} map {map} failed: {}", chain(source))]
+    Map {
+        /// What was tried.
+        action: &'static str,
+        /// The map.
+        map: &'static str,
+        /// What aya says.
+        source: MapError,
+    },
+    /// A map or program cannot be pinned.
+    #[error("pinning {} failed: {}", path.display(), chain(source))]
+    Pin {
+        /// Where.
+        path: PathBuf,
+        /// What aya says.
+        source: PinError,
+    },
+    /// A program cannot be used.
+    #[error("{action} program {program} failed: {}", chain(source))]
+    Program {
+        /// What was tried.
+        action: &'static str,
+        /// The program.
+        program: &'static str,
+        /// What aya says.
+        source: ProgramError,
+    },
+    /// A bpf() command failed.
+    #[error("{action} failed: {source}{}", hint(source))]
+    Syscall {
+        /// What was tried.
+        action: &'static str,
+        /// What the kernel answered.
+        source: io::Error,
+    },
+    /// Attaching failed, and undoing what was done failed as well.
+    #[error(
+        "{cause}; moreover, not everything could be undone: {}; run `eigw detach --name {name}`",
+        failures.join("; ")
+    )]
+    NotUndone {
+        /// The gateway.
+        name: String,
+        /// Why attaching failed.
+        cause: Box<Self>,
+        /// What could not be undone.
+        failures: Vec<String>,
+    },
+    /// Detaching left something behind.
+    #[error(
+        "gateway {name} could not be detached completely: {}; remove the cause and detach it \
+         again", failures.join("; ")
+    )]
+    NotDetached {
+        /// The gateway.
+        name: String,
+        /// What is left and why.
+        failures: Vec<String>,
+    },
+}
+
+/// The last lines of what the verifier said, which name the offending instruction.
+#[derive(Debug)]
+pub struct VerifierLogTail(String);
+
+impl VerifierLogTail {
+    /// How many lines are kept.
+    const LINES: usize = 20;
+
+    pub(super) fn of(log: &str) -> Self {
+        let lines: Vec<&str> = log.trim_end().lines().collect();
+        let tail = lines.get(lines.len().saturating_sub(Self::LINES)..).unwrap_or_default();
+        Self(tail.join("\n"))
+    }
+}
+
+impl fmt::Display for VerifierLogTail {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.0.is_empty() { "(no verifier log)" } else { &self.0 })
+    }
+}
+
+/// The message with those of its sources, because aya's outer messages name no cause.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let message = cause.to_string();
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The error number behind an error of aya's, wherever it is buried.
+pub(super) fn errno_of(error: &dyn std::error::Error) -> Option<i32> {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(number) =
+            error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
+        {
+            return Some(number);
+        }
+        cause = error.source();
+    }
+    None
+}
+
+/// What to do about errors whose cause lies outside of this program.
+fn hint(error: &io::Error) -> &'static str {
+    match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES) => {
+            " (run as root outside of any container; kernel lockdown and security modules can \
+             forbid this, too)"
+        }
+        Some(libc::ENOMEM | libc::E2BIG) => {
+            " (the tables need more kernel memory than there is or than this control group may \
+             use; choose a smaller half_open_max and established_max)"
+        }
+        Some(libc::ENOSPC) => " (the file system is full or limited)",
+        _ => "",
+    }
+}
+
+fn ebpf_hint(error: &EbpfError) -> &'static str {
+    errno_of(error).map_or("", |number| hint(&io::Error::from_raw_os_error(number)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_verifier_log_keeps_its_end() {
+        let log: String = (0..100).map(|line| format!("line {line}\n")).collect();
+        let tail = VerifierLogTail::of(&log).to_string();
+        assert!(tail.starts_with("line 80\n") && tail.ends_with("line 99"), "{tail}");
+        assert_eq!(VerifierLogTail::of("").to_string(), "(no verifier log)");
+    }
+
+    #[test]
+    fn buried_error_numbers_are_found_and_explained() {
+        let source = EbpfError::MapError(MapError::CreateError {
+            name: "ESTABLISHED".to_owned(),
+            io_error: io::Error::from_raw_os_error(libc::ENOMEM),
+        });
+        assert_eq!(errno_of(&source), Some(libc::ENOMEM));
+        let text = DatapathError::Object { source }.to_string();
+        for part in ["ESTABLISHED", "Cannot allocate memory", "established_max"] {
+            assert!(text.contains(part), "{part} is missing in: {text}");
+        }
+    }
+
+    #[test]
+    fn every_message_names_the_object_and_the_remedy() {
+        let errors: [(DatapathError, &[&str]); 6] = [
+            (
+                DatapathError::ForeignXdp {
+                    interface: "up0".to_owned(),
+                    program: "17 (other)".to_owned(),
+                },
+                &["up0", "17 (other)", "--hook tc"],
+            ),
+            (
+                DatapathError::StalePins { name: "wan".to_owned(), pinned: 1, ours: 2 },
+                &["layout 1", "layout 2", "eigw detach --name wan"],
+            ),
+            (
+                DatapathError::UplinkTaken { uplink: "up0".to_owned(), gateway: "a".to_owned() },
+                &["up0", "eigw detach --name a"],
+            ),
+            (
+                DatapathError::NotBpffs { path: PathBuf::from("/tmp/x") },
+                &["mount -t bpf bpf /tmp/x", "--bpffs"],
+            ),
+            (
+                DatapathError::NotPrivileged { missing: vec!["CAP_BPF", "CAP_NET_ADMIN"] },
+                &["CAP_BPF and CAP_NET_ADMIN", "root"],
+            ),
+            (
+                DatapathError::NotUndone {
+                    name: "wan".to_owned(),
+                    cause: Box::new(DatapathError::NoObject),
+                    failures: vec!["one".to_owned(), "two".to_owned()],
+                },
+                &["EIGW_EBPF_SKIP", "one; two", "eigw detach --name wan"],
+            ),
+        ];
+        for (error, parts) in errors {
+            let text = error.to_string();
+            for part in parts {
+                assert!(text.contains(part), "{part:?} is missing in: {text}");
+            }
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! The pinned maps: what each must look like, and the two that make up the configuration.
+
+use std::{os::fd::AsFd, path::Path};
+
+use aya::maps::{Array, IterableMap, Map, MapData, MapError, MapType};
+use gateway_common::{
+    abi::name,
+    config::{Config, Mode},
+    counter::{Counter, FlowEvent},
+    flow::FlowEntry,
+    fragment::{DatagramKey, PeerKey},
+    limits::{DATAGRAMS_MAX, PEERS_MAX},
+    timeouts::Ticks,
+    tuple::FlowKey,
+    verdict::Reason,
+};
+
+use super::{
+    DatapathError, GatewayName,
+    pin::{self, GatewayDir},
+    sys::wait_for_programs,
+};
+
+/// What a map must look like before anything in it is believed: nothing else checks it when a
+/// pinned map is given to new programs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Shape {
+    /// The map's name, and its pin's.
+    pub(super) name: &'static str,
+    map_type: MapType,
+    key_bytes: usize,
+    value_bytes: usize,
+    /// `None` where the operator chooses.
+    entries: Option<u32>,
+}
+
+/// Every map that is pinned, in the order of [`name`].
+pub(super) const SHAPES: [Shape; 8] = [
+    shape::<u32, Config>(name::CONFIG, MapType::Array, Some(2)),
+    shape::<u32, u32>(name::ACTIVE, MapType::Array, Some(1)),
+    shape::<FlowKey, FlowEntry>(name::HALF_OPEN, MapType::LruHash, None),
+    shape::<FlowKey, FlowEntry>(name::ESTABLISHED, MapType::Hash, None),
+    shape::<DatagramKey, Ticks>(name::DATAGRAMS, MapType::LruHash, Some(DATAGRAMS_MAX)),
+    shape::<PeerKey, Ticks>(name::PEERS, MapType::LruHash, Some(PEERS_MAX)),
+    shape::<u32, Counter>(name::VERDICTS, MapType::PerCpuArray, Some(2 * Reason::COUNT as u32)),
+    shape::<u32, u64>(name::FLOW_EVENTS, MapType::PerCpuArray, Some(FlowEvent::ALL.len() as u32)),
+];
+
+const fn shape<K, V>(name: &'static str, map_type: MapType, entries: Option<u32>) -> Shape {
+    Shape { name, map_type, key_bytes: size_of::<K>(), value_bytes: size_of::<V>(), entries }
+}
+
+impl Shape {
+    /// The shape of the map of that name.
+    fn of(name: &str) -> &'static Self {
+        SHAPES.iter().find(|shape| shape.name == name).expect("every map has a shape")
+    }
+
+    /// Opens the map in `directory` if it has this shape.
+    ///
+    /// # Errors
+    /// What is wrong with the pin, for people.
+    fn open(&self, directory: &Path) -> Result<MapData, String> {
+        let map = pin::open_map(&directory.join(self.name))?;
+        let info = map.info().map_err(|error| format!("cannot be examined: {error}"))?;
+        let found_type =
+            info.map_type().map_err(|error| format!("is of an unknown type: {error}"))?;
+        if found_type != self.map_type {
+            return Err(format!("is a map of type {found_type:?}, not {:?}", self.map_type));
+        }
+        for (what, found, expected) in [
+            ("keys", info.key_size(), self.key_bytes as u32),
+            ("values", info.value_size(), self.value_bytes as u32),
+        ] {
+            if found != expected {
+                return Err(format!("has {what} of {found} bytes, not {expected}"));
+            }
+        }
+        match self.entries {
+            Some(entries) if entries != info.max_entries() => {
+                Err(format!("has room for {} entries, not {entries}", info.max_entries()))
+            }
+            Some(_) | None => Ok(map),
+        }
+    }
+}
+
+/// Opens a pinned map of the gateway `gateway`, checked against its shape, as aya's type for it.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn open<T>(
+    gateway: &GatewayName,
+    directory: &GatewayDir,
+    map: &'static str,
+) -> Result<T, DatapathError>
+where
+    T: TryFrom<Map, Error = MapError>,
+{
+    let opened = Shape::of(map).open(&directory.maps()).and_then(|data| {
+        let typed = Map::from_map_data(data).and_then(T::try_from);
+        typed.map_err(|error| format!("is another kind of map: {error}"))
+    });
+    opened.map_err(|reason| DatapathError::Damaged {
+        name: gateway.to_string(),
+        path: directory.maps().join(map),
+        reason,
+    })
+}
+
+/// Checks every pinned map of the gateway `gateway`.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn check_all(
+    gateway: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<(), DatapathError> {
+    for shape in &SHAPES {
+        shape.open(&directory.maps()).map_err(|reason| DatapathError::Damaged {
+            name: gateway.to_string(),
+            path: directory.maps().join(shape.name),
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
+/// The two maps that hold the configuration.
+pub(super) struct ConfigMaps {
+    config: Array<MapData, Config>,
+    active: Array<MapData, u32>,
+}
+
+impl ConfigMaps {
+    /// Opens the maps in `directory`.
+    ///
+    /// # Errors
+    /// [`DatapathError::Damaged`].
+    pub(super) fn open(
+        gateway: &GatewayName,
+        directory: &GatewayDir,
+    ) -> Result<Self, DatapathError> {
+        Ok(Self {
+            config: open(gateway, directory, name::CONFIG)?,
+            active: open(gateway, directory, name::ACTIVE)?,
+        })
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub(super) fn in_force(&self) -> Result<Config, DatapathError> {
+        let mut slot = self.active_slot()?;
+        loop {
+            let config = self.config.get(&slot, 0).map_err(reading(name::CONFIG))?;
+            // A slot is rewritten only after it went out of force, so a value that was in force
+            // before and after reading it was read whole.
+            let slot_now = self.active_slot()?;
+            if slot_now == slot {
+                return Ok(config);
+            }
+            slot = slot_now;
+        }
+    }
+
+    /// Puts a configuration in force, in one step for all packets on all uplinks.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`] or [`DatapathError::Syscall`].
+    pub(super) fn commit(&mut self, config: &Config, mode: Mode) -> Result<(), DatapathError> {
+        // A packet may still be reading the slot that the last change put out of force, even if
+        // the process that made it was killed right then. So wait before writing there.
+        let failed =
+            |source| DatapathError::Syscall { action: "waiting for packets under way", source };
+        wait_for_programs(self.active.map().fd().as_fd()).map_err(failed)?;
+        let spare_slot = u32::from(self.active_slot()? == 0);
+        let config = Config { mode: mode as u32, ..*config };
+        self.config.set(spare_slot, config, 0).map_err(writing(name::CONFIG))?;
+        self.active.set(0, spare_slot, 0).map_err(writing(name::ACTIVE))
+    }
+
+    fn active_slot(&self) -> Result<u32, DatapathError> {
+        self.active.get(&0, 0).map_err(reading(name::ACTIVE))
+    }
+}
+
+/// Wraps a failure to read a map.
+pub(super) fn reading(map: &'static str) -> impl FnOnce(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: "reading", map, source }
+}
+
+/// Wraps a failure to write a map.
+pub(super) fn writing(map: &'static str) -> impl FnOnce(MapError) -> DatapathError {
+    move |source| DatapathError::Map { action: "writing", map, source }
+}

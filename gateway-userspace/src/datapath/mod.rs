@@ -1,0 +1,45 @@
+//! The packet path in the kernel: attaching it to uplinks, detaching it, and reading what it
+//! knows.
+//!
+//! Everything of a gateway is pinned below one directory of the BPF file system, so it works on
+//! without any process and the next command finds it again:
+//!
+//! ```text
+//! <bpffs>/eigw/                 locked by commands that change something
+//! └── <name>/                   appears by one rename, so it is there completely or not at all
+//!     ├── maps/<NAME>           the maps of gateway_common::abi::name, and META
+//!     ├── programs/<name>       the programs, among them the clock that `now` runs
+//!     └── links/<ifindex>_…     what keeps the programs attached
+//! ```
+//!
+//! A directory whose name has a `+` belongs to a command that did not finish; the next command
+//! that changes something removes it.
+//!
+//! Whether a gateway enforces anything is one word in a map: attaching arms it with its very
+//! last write. Whatever ends an attach before that leaves packets passing as they did.
+
+mod attach;
+mod attachment;
+mod bpffs;
+mod detach;
+mod error;
+mod gateway;
+mod hook;
+mod maps;
+mod meta;
+mod name;
+mod pin;
+mod programs;
+mod requirements;
+mod sys;
+mod undo;
+mod uplinks;
+mod work;
+
+pub use attach::{AttachOutcome, AttachRequest, UplinkOutcome, attach};
+pub use bpffs::DEFAULT_BPFFS;
+pub use detach::{DetachOutcome, detach, detach_all};
+pub use error::{DatapathError, VerifierLogTail};
+pub use gateway::{FlowRecord, Gateway, TableSizes, UplinkStatus, VerdictCount, list};
+pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
+pub use name::GatewayName;

@@ -1,0 +1,107 @@
+//! What the machine must offer before anything is attached.
+
+use std::{fs, path::Path};
+
+use nix::sys::utsname::uname;
+
+use super::DatapathError;
+
+/// The oldest kernel with everything the programs use: XDP with fragments and atomics that
+/// return a value, on every distribution that is still maintained.
+const KERNEL_MIN: (u32, u32) = (6, 1);
+const KERNEL_MIN_NAME: &str = "6.1";
+
+const BTF: &str = "/sys/kernel/btf/vmlinux";
+
+/// Capability numbers, from the kernel's `capability.h`.
+const CAP_NET_ADMIN: u32 = 12;
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_BPF: u32 = 39;
+
+/// Checks privileges and kernel.
+///
+/// # Errors
+/// [`DatapathError::NotPrivileged`], [`DatapathError::KernelTooOld`] or
+/// [`DatapathError::NoBtf`].
+pub(super) fn check() -> Result<(), DatapathError> {
+    check_privileges()?;
+    let release = uname().map_or_else(
+        |errno| errno.to_string(),
+        |system| system.release().to_string_lossy().into_owned(),
+    );
+    if parse_release(&release).is_none_or(|version| version < KERNEL_MIN) {
+        return Err(DatapathError::KernelTooOld { release, minimum: KERNEL_MIN_NAME });
+    }
+    let path = Path::new(BTF);
+    fs::File::open(path)
+        .map(drop)
+        .map_err(|source| DatapathError::NoBtf { path: path.to_owned(), source })
+}
+
+/// Checks the privileges that every change needs.
+///
+/// # Errors
+/// [`DatapathError::NotPrivileged`].
+pub(super) fn check_privileges() -> Result<(), DatapathError> {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    let missing = missing_capabilities(effective_capabilities(&status).unwrap_or(0));
+    if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotPrivileged { missing }) }
+}
+
+/// `CAP_SYS_ADMIN` includes what `CAP_BPF` was split off from it for.
+fn missing_capabilities(effective: u64) -> Vec<&'static str> {
+    let has = |capability: u32| effective >> capability & 1 == 1;
+    let mut missing = Vec::new();
+    if !has(CAP_BPF) && !has(CAP_SYS_ADMIN) {
+        missing.push("CAP_BPF");
+    }
+    if !has(CAP_NET_ADMIN) {
+        missing.push("CAP_NET_ADMIN");
+    }
+    missing
+}
+
+fn effective_capabilities(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
+    u64::from_str_radix(line.trim(), 16).ok()
+}
+
+/// Major and minor version of a release such as `6.12.3-amd64`.
+fn parse_release(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities_are_read_from_the_status() {
+        let status = "Name:\teigw\nCapPrm:\tffffffffffffffff\nCapEff:\t0000008000001000\n";
+        assert_eq!(effective_capabilities(status), Some(1 << CAP_BPF | 1 << CAP_NET_ADMIN));
+        assert_eq!(effective_capabilities("Name:\teigw\n"), None);
+    }
+
+    #[test]
+    fn bpf_and_network_administration_are_needed() {
+        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_NET_ADMIN"]);
+        assert_eq!(missing_capabilities(1 << CAP_BPF), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing_capabilities(1 << CAP_NET_ADMIN), ["CAP_BPF"]);
+        assert!(missing_capabilities(1 << CAP_SYS_ADMIN | 1 << CAP_NET_ADMIN).is_empty());
+    }
+
+    #[test]
+    fn releases_of_every_style_are_read() {
+        for (release, version) in [
+            ("6.12.3-amd64", (6, 12)),
+            ("6.1.0", (6, 1)),
+            ("7.3-rc1", (7, 3)),
+            ("5.10.0-39-cloud-amd64", (5, 10)),
+        ] {
+            assert_eq!(parse_release(release), Some(version));
+        }
+        assert!(parse_release("next").is_none());
+        assert!((5, 10) < KERNEL_MIN && (6, 1) >= KERNEL_MIN && (7, 0) >= KERNEL_MIN);
+    }
+}

@@ -1,0 +1,252 @@
+//! The bpf() commands that aya does not offer.
+
+#![expect(unsafe_code, reason = "system calls take pointers and give out descriptors")]
+
+use std::{
+    ffi::{CString, c_long},
+    fs, io, mem,
+    os::{
+        fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+        unix::ffi::OsStrExt,
+    },
+    path::Path,
+};
+
+use aya::Pod;
+use aya_obj::generated::{
+    bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type,
+};
+
+/// What a file of the BPF file system stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PinKind {
+    /// A map.
+    Map,
+    /// A program.
+    Program,
+    /// A link, which keeps a program attached.
+    Link,
+}
+
+/// What the kernel knows about a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct LinkState {
+    /// To which kind of hook it belongs.
+    pub(super) kind: LinkKind,
+    /// The interface, or `None` once the interface is gone or the link was detached.
+    pub(super) ifindex: Option<u32>,
+    /// The program it runs.
+    pub(super) program_id: u32,
+}
+
+/// Kinds of links that the gateway uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum LinkKind {
+    /// XDP in any mode.
+    Xdp,
+    /// TCX ingress or egress.
+    Tcx,
+    /// Anything else.
+    Other,
+}
+
+/// Opens a pin.
+///
+/// # Errors
+/// What the kernel says: the file does not exist, is no pin, or may not be opened.
+pub(super) fn open_pin(path: &Path) -> io::Result<OwnedFd> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut attr = zeroed();
+    attr.__bindgen_anon_4.pathname = path.as_ptr().addr() as u64;
+    // SAFETY: BPF_OBJ_GET reads the string at `pathname`, which lives until the call returns.
+    let fd = unsafe { bpf(bpf_cmd::BPF_OBJ_GET, &mut attr) }?;
+    // SAFETY: BPF_OBJ_GET returned a new descriptor that nobody else has.
+    Ok(unsafe { own(fd) })
+}
+
+/// What kind of object a descriptor from [`open_pin`] refers to; `None` for a kind that the
+/// gateway does not use.
+pub(super) fn kind(fd: BorrowedFd<'_>) -> Option<PinKind> {
+    let target = fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())).ok()?;
+    match target.to_str()? {
+        "anon_inode:bpf-map" => Some(PinKind::Map),
+        "anon_inode:bpf-prog" => Some(PinKind::Program),
+        "anon_inode:bpf_link" | "anon_inode:bpf-link" => Some(PinKind::Link),
+        _ => None,
+    }
+}
+
+/// What the kernel knows about a link.
+///
+/// # Errors
+/// What the kernel says, for instance that this is no link.
+pub(super) fn link_state(fd: BorrowedFd<'_>) -> io::Result<LinkState> {
+    // SAFETY: the structure is made of integers, for which zero is valid.
+    let mut info: bpf_link_info = unsafe { mem::zeroed() };
+    let mut attr = zeroed();
+    attr.info.bpf_fd = descriptor(fd);
+    attr.info.info = (&raw mut info).addr() as u64;
+    attr.info.info_len = size_u32::<bpf_link_info>();
+    // SAFETY: the command writes at most `info_len` bytes to `info`, which outlives the call.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    let (kind, ifindex) = if info.type_ == bpf_link_type::BPF_LINK_TYPE_XDP as u32 {
+        // SAFETY: for this type the kernel filled this field; any integer is valid.
+        (LinkKind::Xdp, unsafe { info.__bindgen_anon_1.xdp.ifindex })
+    } else if info.type_ == bpf_link_type::BPF_LINK_TYPE_TCX as u32 {
+        // SAFETY: for this type the kernel filled this field; any integer is valid.
+        (LinkKind::Tcx, unsafe { info.__bindgen_anon_1.tcx.ifindex })
+    } else {
+        (LinkKind::Other, 0)
+    };
+    Ok(LinkState {
+        kind,
+        ifindex: Some(ifindex).filter(|&index| index != 0),
+        program_id: info.prog_id,
+    })
+}
+
+/// Detaches a link at once. Merely removing its pin would leave that to a worker of the kernel,
+/// so that the hook could stay occupied for a moment.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn detach_link(fd: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.link_detach.link_fd = descriptor(fd);
+    // SAFETY: the command takes a descriptor and no pointers.
+    unsafe { bpf(bpf_cmd::BPF_LINK_DETACH, &mut attr) }.map(drop)
+}
+
+/// Returns when every BPF program that runs now has finished, on whatever CPU.
+///
+/// The kernel promises that for one thing only: when an update of a map of maps returns, nobody
+/// sees any more what it replaced. So this makes such a map and updates it. `inner` is any
+/// array map.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn wait_for_programs(inner: BorrowedFd<'_>) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.__bindgen_anon_1.map_type = bpf_map_type::BPF_MAP_TYPE_ARRAY_OF_MAPS as u32;
+    attr.__bindgen_anon_1.key_size = size_u32::<u32>();
+    attr.__bindgen_anon_1.value_size = size_u32::<u32>();
+    attr.__bindgen_anon_1.max_entries = 1;
+    attr.__bindgen_anon_1.inner_map_fd = descriptor(inner);
+    // SAFETY: the command takes no pointers here.
+    let fd = unsafe { bpf(bpf_cmd::BPF_MAP_CREATE, &mut attr) }?;
+    // SAFETY: BPF_MAP_CREATE returned a new descriptor that nobody else has.
+    let outer = unsafe { own(fd) };
+
+    let slot: u32 = 0;
+    let value: u32 = descriptor(inner);
+    let mut attr = zeroed();
+    attr.__bindgen_anon_2.map_fd = descriptor(outer.as_fd());
+    attr.__bindgen_anon_2.key = (&raw const slot).addr() as u64;
+    attr.__bindgen_anon_2.__bindgen_anon_1.value = (&raw const value).addr() as u64;
+    // SAFETY: the command reads a key and a value of four bytes each, as the map was made with;
+    // both live until the call returns.
+    unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
+}
+
+/// Reads a whole hash map, many entries per system call.
+///
+/// Entries that come or go meanwhile may be in the result or not; none is there twice, and
+/// reading neither refreshes an entry of an LRU map nor evicts one.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn read_hash<K: Pod, V: Pod>(map: BorrowedFd<'_>) -> io::Result<Vec<(K, V)>> {
+    let mut entries = Vec::new();
+    let mut keys: Vec<K> = Vec::with_capacity(BATCH_ENTRIES);
+    let mut values: Vec<V> = Vec::with_capacity(BATCH_ENTRIES);
+    let mut position = None;
+    loop {
+        match next_batch(map, &mut position, &mut keys, &mut values) {
+            Ok(more) => {
+                entries.extend(keys.drain(..).zip(values.drain(..)));
+                if !more {
+                    return Ok(entries);
+                }
+            }
+            // One bucket of the hash has more entries than there is room for.
+            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                keys = Vec::with_capacity(keys.capacity() * 2);
+                values = Vec::with_capacity(keys.capacity());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+const BATCH_ENTRIES: usize = 4096;
+
+/// Where a hash map's batches have come to: the number of a bucket. The kernel takes and gives
+/// four bytes; hostile map types could write a whole key, for which there is room.
+type Position = [u8; 64];
+
+/// Fills the spare room of `keys` and `values`, which are empty, and tells whether more follows.
+fn next_batch<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    position: &mut Option<Position>,
+    keys: &mut Vec<K>,
+    values: &mut Vec<V>,
+) -> io::Result<bool> {
+    let room = keys.capacity().min(values.capacity());
+    let mut next: Position = [0; 64];
+    let mut attr = zeroed();
+    attr.batch.in_batch = position.as_ref().map_or(0, |bytes| bytes.as_ptr().addr() as u64);
+    attr.batch.out_batch = next.as_mut_ptr().addr() as u64;
+    attr.batch.keys = keys.spare_capacity_mut().as_mut_ptr().addr() as u64;
+    attr.batch.values = values.spare_capacity_mut().as_mut_ptr().addr() as u64;
+    attr.batch.count = u32::try_from(room).unwrap_or(u32::MAX);
+    attr.batch.map_fd = descriptor(map);
+    // SAFETY: the command writes at most `count` keys and values of the sizes that the map was
+    // checked to have, for which there is room, and a position; all outlive the call.
+    let result = unsafe { bpf(bpf_cmd::BPF_MAP_LOOKUP_BATCH, &mut attr) };
+    let more = match result {
+        Ok(_) => true,
+        // The last batch comes with this error.
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => false,
+        Err(error) => return Err(error),
+    };
+    // SAFETY: the kernel stored how many entries it wrote; any integer is valid.
+    let written = room.min(unsafe { attr.batch.count } as usize);
+    // SAFETY: the kernel wrote that many keys, and any bytes are a valid `Pod`.
+    unsafe { keys.set_len(written) };
+    // SAFETY: the kernel wrote that many values, and any bytes are a valid `Pod`.
+    unsafe { values.set_len(written) };
+    *position = Some(next);
+    Ok(more)
+}
+
+/// The kernel demands zero in everything that a command does not use.
+fn zeroed() -> bpf_attr {
+    // SAFETY: the union is made of integers, for which zero is valid.
+    unsafe { mem::zeroed() }
+}
+
+fn descriptor(fd: BorrowedFd<'_>) -> u32 {
+    fd.as_raw_fd().cast_unsigned()
+}
+
+const fn size_u32<T>() -> u32 {
+    size_of::<T>() as u32
+}
+
+/// # Safety
+/// Pointers in `attr` must be valid for what `command` does with them.
+unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<c_long> {
+    // SAFETY: the attributes are as long as said; the rest is the caller's promise.
+    let result = unsafe {
+        libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<bpf_attr>())
+    };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// # Safety
+/// `fd` must be a new descriptor that nobody else owns.
+unsafe fn own(fd: c_long) -> OwnedFd {
+    let fd = RawFd::try_from(fd).expect("descriptors are small");
+    // SAFETY: the caller's promise.
+    unsafe { OwnedFd::from_raw_fd(fd) }
+}

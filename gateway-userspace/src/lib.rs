@@ -1,0 +1,19 @@
+//! Everything of the gateway that runs as an ordinary process.
+//!
+//! ```text
+//! command line ─► cli ─► settings ─► datapath ─► kernel
+//!                  │                    │
+//!                  │                    └ net (interfaces, namespaces)
+//!                  └──► view ─► output (plain text or JSON)
+//! ```
+//!
+//! The binary `eigw` is a thin shell around [`cli`]; tests and later programs use the same
+//! library.
+
+pub mod cli;
+pub mod datapath;
+pub mod net;
+pub mod output;
+pub mod protocol;
+pub mod settings;
+pub mod view;

@@ -1,0 +1,26 @@
+//! Answers for people.
+
+mod actions;
+mod flow;
+mod stats;
+mod status;
+
+use crate::view::View;
+
+/// The answer as text that ends in a line feed, unless it is empty.
+pub(super) fn render(view: &View) -> String {
+    match view {
+        View::Attach(view) => actions::attach(view),
+        View::Detach(view) => actions::detach(view),
+        View::Check(view) => actions::check(view),
+        View::Status(view) => status::status(view),
+        View::FlowList(view) => flow::list(view.flows.iter()),
+        View::Flow(view) => flow::list([view]),
+        View::FlowCount(view) => format!("{}\n", view.count),
+        View::FlowsRemoved(view) => flow::removed(view),
+        View::Stats(view) => stats::stats(view),
+        View::Rates(view) => stats::rates(view),
+        View::Man(view) => actions::man(view),
+        View::Text(view) => view.text.clone(),
+    }
+}

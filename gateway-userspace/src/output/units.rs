@@ -1,0 +1,90 @@
+//! Numbers as people read them.
+
+use std::net::IpAddr;
+
+const SEC_MS: u64 = 1_000;
+const MINUTE_MS: u64 = 60 * SEC_MS;
+const HOUR_MS: u64 = 60 * MINUTE_MS;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// A span of time in its two greatest units, such as `2h3m`; below a minute as `1.2s` or `20ms`.
+pub(super) fn duration(ms: u64) -> String {
+    match ms {
+        0..SEC_MS => format!("{ms}ms"),
+        SEC_MS..MINUTE_MS => format!("{}.{}s", ms / SEC_MS, ms % SEC_MS / 100),
+        MINUTE_MS..HOUR_MS => format!("{}m{}s", ms / MINUTE_MS, ms % MINUTE_MS / SEC_MS),
+        HOUR_MS..DAY_MS => format!("{}h{}m", ms / HOUR_MS, ms % HOUR_MS / MINUTE_MS),
+        DAY_MS.. => format!("{}d{}h", ms / DAY_MS, ms % DAY_MS / HOUR_MS),
+    }
+}
+
+/// An amount of memory, such as `13.4 MiB`.
+pub(super) fn memory(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    let mut tenths = bytes.saturating_mul(10) / 1024;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        if tenths < 10 * 1024 {
+            break;
+        }
+        tenths /= 1024;
+        unit = larger;
+    }
+    format!("{}.{} {unit}", tenths / 10, tenths % 10)
+}
+
+/// An address with its port as people write it; port 0 stands for none.
+pub(super) fn endpoint(address: IpAddr, port: u16) -> String {
+    match (address, port) {
+        (_, 0) => address.to_string(),
+        (IpAddr::V4(_), _) => format!("{address}:{port}"),
+        (IpAddr::V6(_), _) => format!("[{address}]:{port}"),
+    }
+}
+
+/// The word for `count` things.
+pub(super) fn plural<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
+    if count == 1 { one } else { many }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_show_two_units() {
+        for (ms, text) in [
+            (0, "0ms"),
+            (999, "999ms"),
+            (1_234, "1.2s"),
+            (59_999, "59.9s"),
+            (60_000, "1m0s"),
+            (7_439_980, "2h3m"),
+            (432_000_000, "5d0h"),
+        ] {
+            assert_eq!(duration(ms), text);
+        }
+    }
+
+    #[test]
+    fn memory_shows_binary_units() {
+        for (bytes, text) in [
+            (0, "0.0 KiB"),
+            (1_536, "1.5 KiB"),
+            (1 << 20, "1.0 MiB"),
+            (272_629_760, "260.0 MiB"),
+            (3 << 40, "3.0 TiB"),
+            (5 << 50, "5120.0 TiB"),
+        ] {
+            assert_eq!(memory(bytes), text);
+        }
+    }
+
+    #[test]
+    fn endpoints_put_ipv6_in_brackets_and_hide_no_port() {
+        let address = |text: &str| text.parse::<IpAddr>().expect("valid address");
+        assert_eq!(endpoint(address("2a00:1::5"), 443), "[2a00:1::5]:443");
+        assert_eq!(endpoint(address("192.0.2.1"), 443), "192.0.2.1:443");
+        assert_eq!(endpoint(address("2a00:1::5"), 0), "2a00:1::5");
+    }
+}

@@ -1,0 +1,119 @@
+//! Timeout profiles and the floors that the RFCs set.
+
+use clap::ValueEnum;
+use gateway_common::timeouts::TimeoutClass;
+
+/// Which defaults the timeouts take.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Profile {
+    /// What the RFCs ask of a gateway.
+    #[default]
+    Rfc,
+    /// A cloud NAT gateway's 350 seconds for everything idle.
+    Aws,
+    /// The defaults of `nf_conntrack`.
+    Linux,
+}
+
+impl Profile {
+    /// The name used in the configuration and in output.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Rfc => "rfc",
+            Self::Aws => "aws",
+            Self::Linux => "linux",
+        }
+    }
+
+    /// The profile's timeout of `class`, in seconds.
+    #[must_use]
+    pub const fn timeout_secs(self, class: TimeoutClass) -> u32 {
+        match self {
+            Self::Rfc => class.rfc_secs(),
+            Self::Aws => class.aws_secs(),
+            Self::Linux => class.linux_secs(),
+        }
+    }
+}
+
+/// Timeouts in seconds, indexed by [`TimeoutClass`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeoutsSecs(pub [u32; TimeoutClass::ALL.len()]);
+
+impl TimeoutsSecs {
+    /// The defaults of `profile`.
+    #[must_use]
+    pub fn of(profile: Profile) -> Self {
+        Self(TimeoutClass::ALL.map(|class| profile.timeout_secs(class)))
+    }
+
+    /// The timeout of `class`, in seconds.
+    #[must_use]
+    pub const fn get(&self, class: TimeoutClass) -> u32 {
+        self.0[class as usize]
+    }
+
+    /// Replaces the timeout of `class`, in seconds.
+    pub const fn set(&mut self, class: TimeoutClass, secs: u32) {
+        self.0[class as usize] = secs;
+    }
+}
+
+/// The least that an RFC allows for `class`, in seconds, and where it says so.
+#[must_use]
+pub const fn rfc_floor(class: TimeoutClass) -> Option<(u32, &'static str)> {
+    match class {
+        TimeoutClass::TcpHalfOpen | TimeoutClass::TcpClosing => Some((240, "RFC 6092 REC-35")),
+        TimeoutClass::TcpEstablished => Some((7440, "RFC 6092 REC-35")),
+        TimeoutClass::UdpUnreplied | TimeoutClass::Udp => Some((120, "RFC 6092 REC-14")),
+        TimeoutClass::Icmp => Some((60, "RFC 5508 REQ-2")),
+        TimeoutClass::SctpHalfOpen => Some((240, "RFC 6092 REC-40")),
+        TimeoutClass::SctpEstablished => Some((7440, "RFC 6092 REC-40")),
+        TimeoutClass::Other => Some((120, "RFC 6092 REC-12")),
+        // REC-35 exempts TIME-WAIT, REC-15 flows to well-known ports.
+        TimeoutClass::TcpTimeWait | TimeoutClass::UdpDns => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn profiles_have_the_documented_values() {
+        let rows: [(TimeoutClass, [u32; 3]); 11] = [
+            (TimeoutClass::TcpHalfOpen, [240, 350, 120]),
+            (TimeoutClass::TcpEstablished, [7440, 350, 432_000]),
+            (TimeoutClass::TcpClosing, [240, 350, 120]),
+            (TimeoutClass::TcpTimeWait, [120, 350, 120]),
+            (TimeoutClass::UdpUnreplied, [120, 350, 30]),
+            (TimeoutClass::Udp, [300, 350, 120]),
+            (TimeoutClass::UdpDns, [30, 350, 30]),
+            (TimeoutClass::Icmp, [60, 350, 30]),
+            (TimeoutClass::SctpHalfOpen, [240, 350, 3]),
+            (TimeoutClass::SctpEstablished, [7440, 350, 210]),
+            (TimeoutClass::Other, [300, 350, 600]),
+        ];
+        for (class, expected_secs) in rows {
+            let secs = [Profile::Rfc, Profile::Aws, Profile::Linux]
+                .map(|profile| TimeoutsSecs::of(profile).get(class));
+            assert_eq!(secs, expected_secs, "{}", class.name());
+        }
+    }
+
+    #[test]
+    fn the_rfc_profile_keeps_its_own_floors() {
+        for class in TimeoutClass::ALL {
+            let floor_secs = rfc_floor(class).map_or(0, |(secs, _)| secs);
+            assert!(Profile::Rfc.timeout_secs(class) >= floor_secs, "{}", class.name());
+        }
+    }
+
+    #[test]
+    fn names_are_those_that_the_configuration_takes() {
+        for profile in Profile::value_variants() {
+            assert_eq!(Profile::from_str(profile.name(), false), Ok(*profile));
+        }
+    }
+}

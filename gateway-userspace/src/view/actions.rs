@@ -1,0 +1,84 @@
+//! Answers of commands that do something.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::{PolicyView, UplinkView};
+
+/// The answer of `attach`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttachView {
+    /// The gateway.
+    pub name: String,
+    /// Whether the gateway was attached before and has been updated in place.
+    pub updated: bool,
+    /// The interfaces it protects.
+    pub uplinks: Vec<UplinkView>,
+    /// What the operator should know, one sentence each.
+    pub notes: Vec<String>,
+}
+
+/// The answer of `detach`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DetachView {
+    /// The gateways that were detached.
+    pub detached: Vec<String>,
+}
+
+/// The answer of `check` for a valid file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckView {
+    /// The file.
+    pub file: PathBuf,
+    /// What is doubtful about it.
+    pub warnings: Vec<WarningView>,
+    /// What `attach` would do with it on this machine.
+    pub settings: SettingsView,
+}
+
+/// Something doubtful about a configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WarningView {
+    /// The line, counted from one.
+    pub line: usize,
+    /// What is doubtful, and why.
+    pub message: String,
+}
+
+/// Settings with every default filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SettingsView {
+    /// The gateway's name; `null` without a name and without uplinks.
+    pub name: Option<String>,
+    /// The interfaces to protect.
+    pub uplinks: Vec<String>,
+    /// The ingress hook asked for.
+    pub hook: &'static str,
+    /// Where unset timeouts come from.
+    pub profile: &'static str,
+    /// Entries of the table of new flows.
+    pub half_open_max: u32,
+    /// Entries of the table of established flows.
+    pub established_max: u32,
+    /// Kernel memory that both tables take.
+    pub flow_memory_bytes: u64,
+    /// Everything that the packet path reads.
+    #[serde(flatten)]
+    pub policy: PolicyView,
+}
+
+/// The answer of `man`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ManView {
+    /// The pages that were written, sorted.
+    pub pages: Vec<PathBuf>,
+}
+
+/// Text that is printed as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct TextView {
+    /// The text.
+    pub text: String,
+}

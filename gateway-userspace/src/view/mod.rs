@@ -1,0 +1,48 @@
+//! What commands answer: plain data with units in the names. The JSON forms are API; the plain
+//! forms are rendered from the same values.
+
+mod actions;
+mod flow;
+mod policy;
+mod stats;
+mod status;
+
+use serde::Serialize;
+
+pub use actions::{
+    AttachView, CheckView, DetachView, ManView, SettingsView, TextView, WarningView,
+};
+pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
+pub use policy::{AllowView, MartiansView, PolicyView, TimeoutsView};
+pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
+pub use status::{AttachmentView, GatewayView, StatusView, UplinkView};
+
+/// The answer of any command.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum View {
+    /// Of `attach`.
+    Attach(AttachView),
+    /// Of `detach`.
+    Detach(DetachView),
+    /// Of `check`.
+    Check(CheckView),
+    /// Of `status`.
+    Status(StatusView),
+    /// Of `flow show`.
+    FlowList(FlowListView),
+    /// Of `flow get`.
+    Flow(FlowView),
+    /// Of `flow count`.
+    FlowCount(FlowCountView),
+    /// Of `flow delete` and `flow flush`.
+    FlowsRemoved(FlowsRemovedView),
+    /// Of `stats show`.
+    Stats(StatsView),
+    /// Of `stats watch`, once per interval.
+    Rates(RatesView),
+    /// Of `man`.
+    Man(ManView),
+    /// Of `completions`.
+    Text(TextView),
+}

@@ -1,0 +1,25 @@
+//! What the tests of the whole gateway stand on, and the demo with them.
+//!
+//! ```text
+//! rows     packet ─► prog_run                      one packet through one program in the kernel
+//! e2e      netns ─► topology ─► eigw, socket       real hosts, real sockets, the real binary
+//! demo     the same, narrated
+//! ```
+//!
+//! Everything here panics with evidence instead of returning errors, unless the caller has a use
+//! for the error: a test wants the place and the reason, not a `Result`.
+
+pub mod address;
+pub mod bpffs;
+pub mod capture;
+pub mod eigw;
+pub mod icmp;
+pub mod netns;
+pub mod packet;
+pub mod prog_run;
+pub mod socket;
+pub mod state;
+pub mod sys;
+pub mod topology;
+pub mod unique;
+pub mod wait;

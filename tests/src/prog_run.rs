@@ -1,0 +1,343 @@
+//! The real programs in the real kernel, one packet at a time, attached to nothing.
+//!
+//! [`Programs`] loads the gateway's object with maps of its own, so tests that use it are
+//! independent of each other. [`Programs::run`] puts a frame through one program;
+//! [`Programs::state`] before and after shows everything that it changed.
+
+use aya::{
+    Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions, TestRunResult,
+    maps::{Array, HashMap as BpfHashMap, MapData, MapError, PerCpuArray},
+    programs::{Program as AyaProgram, ProgramError, SchedClassifier},
+};
+use gateway_common::{
+    abi::name,
+    config::Config,
+    counter::{Counter, FlowEvent},
+    flow::FlowEntry,
+    fragment::{DatagramKey, PeerKey},
+    tables::Table,
+    timeouts::Ticks,
+    tuple::{Direction, FlowKey},
+    verdict::{Reason, Verdict},
+};
+use gateway_userspace::datapath::OBJECT;
+
+use crate::{netns::require_root, state::State};
+
+/// Entries of each flow table, unless a test asks for a number.
+const FLOWS_MAX: u32 = 1024;
+
+/// A program that packets go through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// The XDP program for packets from outside.
+    IngressXdp,
+    /// The TC program for packets from outside.
+    IngressTc,
+    /// The TC program for packets from inside.
+    EgressTc,
+}
+
+impl Program {
+    /// Both programs for packets from outside, which must agree on everything.
+    pub const INGRESS: [Self; 2] = [Self::IngressXdp, Self::IngressTc];
+
+    /// Its name in the object.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::IngressXdp => name::INGRESS_XDP,
+            Self::IngressTc => name::INGRESS_TC,
+            Self::EgressTc => name::EGRESS_TC,
+        }
+    }
+
+    /// What the program's return value means.
+    fn verdict(self, return_value: u32) -> Verdict {
+        const TC_UNSPEC: u32 = u32::MAX;
+        match (self, return_value) {
+            (Self::IngressXdp, 2) | (Self::IngressTc | Self::EgressTc, 0 | TC_UNSPEC) => {
+                Verdict::Pass
+            }
+            (Self::IngressXdp, 1) | (Self::IngressTc | Self::EgressTc, 2) => Verdict::Drop,
+            (program, other) => panic!("{program:?} returned {other}"),
+        }
+    }
+}
+
+/// The gateway's object, loaded, with maps of its own.
+pub struct Programs {
+    ebpf: Ebpf,
+}
+
+impl Programs {
+    /// Loads all programs with small tables and this configuration in force.
+    ///
+    /// # Panics
+    /// Without root, or if the kernel refuses the object.
+    #[must_use]
+    pub fn load(config: &Config) -> Self {
+        Self::load_sized(config, FLOWS_MAX, FLOWS_MAX)
+    }
+
+    /// Loads all programs with flow tables of these sizes, in entries.
+    ///
+    /// # Panics
+    /// Without root, or if the kernel refuses the object.
+    #[must_use]
+    pub fn load_sized(config: &Config, half_open_max: u32, established_max: u32) -> Self {
+        let mut programs = Self::load_unconfigured(half_open_max, established_max);
+        programs.configure(config);
+        programs
+    }
+
+    /// Loads all programs as a fresh object is: with no configuration.
+    ///
+    /// # Panics
+    /// Without root, or if the kernel refuses the object.
+    #[must_use]
+    pub fn load_unconfigured(half_open_max: u32, established_max: u32) -> Self {
+        require_root();
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries(name::HALF_OPEN, half_open_max)
+            .map_max_entries(name::ESTABLISHED, established_max)
+            .override_global("AYA_LOG_LEVEL", &0_u8, false)
+            .load(OBJECT)
+            .unwrap_or_else(|error| panic!("load the eBPF object: {}", chain(&error)));
+        for (name, program) in ebpf.programs_mut() {
+            let loaded = if let AyaProgram::Xdp(program) = program {
+                program.load()
+            } else {
+                let program: &mut SchedClassifier = program.try_into().expect("XDP or TC");
+                program.load()
+            };
+            loaded.unwrap_or_else(|error| panic!("load program {name}: {}", chain(&error)));
+        }
+        Self { ebpf }
+    }
+
+    /// Puts a configuration in force.
+    ///
+    /// # Panics
+    /// If the map does not take it.
+    pub fn configure(&mut self, config: &Config) {
+        let map = self.ebpf.map_mut(name::CONFIG).expect("the object has this map");
+        let mut slots: Array<_, Config> = Array::try_from(map).expect("an array of Config");
+        slots.set(0, config, 0).expect("slot 0 exists");
+        let map = self.ebpf.map_mut(name::ACTIVE).expect("the object has this map");
+        let mut active: Array<_, u32> = Array::try_from(map).expect("an array of u32");
+        active.set(0, 0, 0).expect("slot 0 exists");
+    }
+
+    /// Puts a frame through a program.
+    ///
+    /// # Panics
+    /// If the kernel refuses to run it, which it does for less than 14 bytes, or if the program
+    /// changed the frame.
+    pub fn run(&self, program: Program, frame: &[u8]) -> Verdict {
+        self.run_with(program, frame, None)
+    }
+
+    /// Puts a frame through a TC program as a segmentation-offload packet that will become
+    /// `segments` packets of at most `segment_bytes` of payload each.
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    pub fn run_gso(
+        &self,
+        program: Program,
+        frame: &[u8],
+        segments: u32,
+        segment_bytes: u32,
+    ) -> Verdict {
+        self.run_with(program, frame, Some(&gso_context(segments, segment_bytes)))
+    }
+
+    /// The mean time of one run, in nanoseconds as the kernel measures it (whole ones).
+    ///
+    /// # Panics
+    /// As [`run`](Self::run).
+    #[must_use]
+    pub fn run_ns(&self, program: Program, frame: &[u8], repeat: u32) -> u128 {
+        let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
+        self.test_run(program.name(), options).duration.as_nanos()
+    }
+
+    /// The tick clock.
+    ///
+    /// # Panics
+    /// If the kernel refuses to run the clock program.
+    #[must_use]
+    pub fn now(&self) -> Ticks {
+        let mut out = [0; 64];
+        let options = TestRunOptions {
+            data_in: Some(&[0; 64]),
+            data_out: Some(&mut out),
+            ..TestRunOptions::new()
+        };
+        self.test_run(name::CLOCK, options);
+        let (ticks, _) = out.split_first_chunk().expect("64 are more than 8");
+        Ticks(u64::from_ne_bytes(*ticks))
+    }
+
+    /// Everything that the programs remember.
+    ///
+    /// # Panics
+    /// If a map cannot be read.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let tables = [(Table::HalfOpen, name::HALF_OPEN), (Table::Established, name::ESTABLISHED)];
+        let flows = tables.into_iter().flat_map(|(table, map)| {
+            self.entries::<FlowKey, FlowEntry>(map).map(move |(key, entry)| ((table, key), entry))
+        });
+        State {
+            verdicts: self.verdicts(),
+            events: self.events(),
+            flows: flows.collect(),
+            datagrams: self.entries(name::DATAGRAMS).collect(),
+            peers: self.entries(name::PEERS).collect(),
+        }
+    }
+
+    /// Stores a flow.
+    ///
+    /// # Panics
+    /// If the table is full.
+    pub fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry) {
+        let name = match table {
+            Table::HalfOpen => name::HALF_OPEN,
+            Table::Established => name::ESTABLISHED,
+        };
+        self.store(name, key, entry);
+    }
+
+    /// Notes that two hosts talk, until `deadline`.
+    ///
+    /// # Panics
+    /// If the map does not take it.
+    pub fn insert_peer(&mut self, key: &PeerKey, deadline: Ticks) {
+        self.store(name::PEERS, key, &deadline.0);
+    }
+
+    /// Lets later fragments of a datagram in, until `deadline`.
+    ///
+    /// # Panics
+    /// If the map does not take it.
+    pub fn insert_datagram(&mut self, key: &DatagramKey, deadline: Ticks) {
+        self.store(name::DATAGRAMS, key, &deadline.0);
+    }
+
+    /// Forgets all flows, fragments and peers. Counters stay.
+    ///
+    /// # Panics
+    /// If a map cannot be written.
+    pub fn clear(&mut self) {
+        self.clear_map::<FlowKey, FlowEntry>(name::HALF_OPEN);
+        self.clear_map::<FlowKey, FlowEntry>(name::ESTABLISHED);
+        self.clear_map::<DatagramKey, u64>(name::DATAGRAMS);
+        self.clear_map::<PeerKey, u64>(name::PEERS);
+    }
+
+    fn run_with(&self, program: Program, frame: &[u8], context: Option<&[u8]>) -> Verdict {
+        // XDP may not be given more than a page; the kernel says so itself.
+        let mut out = vec![0; frame.len() + 256];
+        let options = TestRunOptions {
+            data_in: Some(frame),
+            data_out: Some(&mut out),
+            ctx_in: context,
+            ..TestRunOptions::new()
+        };
+        let result = self.test_run(program.name(), options);
+        out.truncate(result.data_size_out as usize);
+        assert!(out == frame, "{program:?} changed the frame {frame:02x?} to {out:02x?}");
+        program.verdict(result.return_value)
+    }
+
+    fn test_run(&self, name: &str, options: TestRunOptions<'_>) -> TestRunResult {
+        let program = self.ebpf.program(name).unwrap_or_else(|| panic!("no program {name}"));
+        let len = options.data_in.map_or(0, <[u8]>::len);
+        run_typed(program, options)
+            .unwrap_or_else(|error| panic!("run {name} on {len} bytes: {}", chain(&error)))
+    }
+
+    fn verdicts(&self) -> Vec<(Direction, Reason, Counter)> {
+        let map = self.ebpf.map(name::VERDICTS).expect("the object has this map");
+        let counters: PerCpuArray<_, Counter> =
+            PerCpuArray::try_from(map).expect("a per-CPU array of Counter");
+        let slots = Direction::ALL
+            .into_iter()
+            .flat_map(|direction| Reason::ALL.iter().map(move |&reason| (direction, reason)));
+        let sum = |(direction, reason): (Direction, Reason)| {
+            let per_cpu = counters.get(&reason.slot(direction), 0).expect("every slot exists");
+            let mut total = Counter::default();
+            for counter in per_cpu.iter() {
+                total.packets += counter.packets;
+                total.bytes += counter.bytes;
+            }
+            (direction, reason, total)
+        };
+        slots.map(sum).filter(|(_, _, total)| *total != Counter::default()).collect()
+    }
+
+    fn events(&self) -> [u64; FlowEvent::ALL.len()] {
+        let map = self.ebpf.map(name::FLOW_EVENTS).expect("the object has this map");
+        let counts: PerCpuArray<_, u64> =
+            PerCpuArray::try_from(map).expect("a per-CPU array of u64");
+        FlowEvent::ALL
+            .map(|event| counts.get(&(event as u32), 0).expect("every slot exists").iter().sum())
+    }
+
+    fn entries<K: Pod, V: Pod>(&self, name: &str) -> impl Iterator<Item = (K, V)> {
+        let map = self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"));
+        let map: BpfHashMap<&MapData, K, V> =
+            BpfHashMap::try_from(map).unwrap_or_else(|error| panic!("map {name}: {error}"));
+        let entries: Result<Vec<_>, MapError> = map.iter().collect();
+        entries.unwrap_or_else(|error| panic!("read map {name}: {error}")).into_iter()
+    }
+
+    fn store<K: Pod, V: Pod>(&mut self, name: &str, key: &K, value: &V) {
+        self.map_mut::<K, V>(name)
+            .insert(key, value, 0)
+            .unwrap_or_else(|error| panic!("store in {name}: {}", chain(&error)));
+    }
+
+    fn clear_map<K: Pod, V: Pod>(&mut self, name: &str) {
+        let keys: Vec<K> = self.entries::<K, V>(name).map(|(key, _)| key).collect();
+        let mut map = self.map_mut::<K, V>(name);
+        for key in keys {
+            map.remove(&key).unwrap_or_else(|error| panic!("clear {name}: {}", chain(&error)));
+        }
+    }
+
+    fn map_mut<K: Pod, V: Pod>(&mut self, name: &str) -> BpfHashMap<&mut MapData, K, V> {
+        let map = self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"));
+        BpfHashMap::try_from(map).unwrap_or_else(|error| panic!("map {name}: {error}"))
+    }
+}
+
+fn run_typed(
+    program: &AyaProgram,
+    options: TestRunOptions<'_>,
+) -> Result<TestRunResult, ProgramError> {
+    if let AyaProgram::Xdp(program) = program {
+        return program.test_run(options);
+    }
+    let program: &SchedClassifier = program.try_into()?;
+    program.test_run(options)
+}
+
+/// `struct __sk_buff` with nothing but the segmentation fields set, which a test may choose.
+fn gso_context(segments: u32, segment_bytes: u32) -> [u8; 192] {
+    const GSO_SEGS: usize = 164;
+    const GSO_SIZE: usize = 176;
+    let mut context = [0; 192];
+    context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&segments.to_ne_bytes());
+    context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&segment_bytes.to_ne_bytes());
+    context
+}
+
+/// An error with everything that caused it: the kernel's log is at the bottom.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

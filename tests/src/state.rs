@@ -1,0 +1,105 @@
+//! What the programs remember, and what a packet changed in it.
+
+use std::{collections::HashMap, hash::Hash};
+
+use gateway_common::{
+    counter::{Counter, FlowEvent},
+    flow::FlowEntry,
+    fragment::{DatagramKey, PeerKey},
+    tables::Table,
+    tuple::{Direction, FlowKey},
+    verdict::Reason,
+};
+
+/// Everything that the programs remember, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct State {
+    /// Counters that are not zero, in slot order.
+    pub verdicts: Vec<(Direction, Reason, Counter)>,
+    /// Counts of flow events, in their order.
+    pub events: [u64; FlowEvent::ALL.len()],
+    /// Both flow tables.
+    pub flows: HashMap<(Table, FlowKey), FlowEntry>,
+    /// Datagrams whose later fragments may come in, with their deadlines in ticks.
+    pub datagrams: HashMap<DatagramKey, u64>,
+    /// Hosts that talk, with their deadlines in ticks.
+    pub peers: HashMap<PeerKey, u64>,
+}
+
+impl State {
+    /// What happened between `before` and this state.
+    ///
+    /// # Panics
+    /// If a counter went backwards.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Change {
+        let mut events = self.events;
+        for (now, then) in events.iter_mut().zip(before.events) {
+            *now = now.checked_sub(then).expect("counters only grow");
+        }
+        Change {
+            verdicts: self.verdicts_since(before),
+            events,
+            flows: changes(&before.flows, &self.flows),
+            datagrams: changes(&before.datagrams, &self.datagrams),
+            peers: changes(&before.peers, &self.peers),
+        }
+    }
+
+    fn verdicts_since(&self, before: &Self) -> Vec<(Direction, Reason, Counter)> {
+        let then = |direction, reason| {
+            let mut counters = before.verdicts.iter();
+            let found = counters.find(|(d, r, _)| (*d, *r) == (direction, reason));
+            found.map_or_else(Counter::default, |(_, _, counter)| *counter)
+        };
+        let grown = self.verdicts.iter().map(|&(direction, reason, now)| {
+            let then = then(direction, reason);
+            let packets = now.packets.checked_sub(then.packets).expect("counters only grow");
+            let bytes = now.bytes.checked_sub(then.bytes).expect("counters only grow");
+            (direction, reason, Counter { packets, bytes })
+        });
+        grown.filter(|(_, _, counter)| *counter != Counter::default()).collect()
+    }
+}
+
+/// The difference between two [`State`]s.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// How far counters grew, in slot order; those that did not are left out.
+    pub verdicts: Vec<(Direction, Reason, Counter)>,
+    /// How far event counts grew.
+    pub events: [u64; FlowEvent::ALL.len()],
+    /// Flows that are new, different or gone.
+    pub flows: Vec<Entry<(Table, FlowKey), FlowEntry>>,
+    /// Datagrams that are new, different or gone.
+    pub datagrams: Vec<Entry<DatagramKey, u64>>,
+    /// Pairs of hosts that are new, different or gone.
+    pub peers: Vec<Entry<PeerKey, u64>>,
+}
+
+/// What became of one entry of a map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry<K, V> {
+    /// It was not there before.
+    Added(K, V),
+    /// It has another value: the old one and the new one.
+    Changed(K, V, V),
+    /// It is no longer there.
+    Removed(K, V),
+}
+
+fn changes<K: Copy + Eq + Hash, V: Copy + Eq>(
+    before: &HashMap<K, V>,
+    after: &HashMap<K, V>,
+) -> Vec<Entry<K, V>> {
+    let arrived = after.iter().filter_map(|(&key, &now)| match before.get(&key) {
+        None => Some(Entry::Added(key, now)),
+        Some(&then) if then != now => Some(Entry::Changed(key, then, now)),
+        Some(_) => None,
+    });
+    let left = before
+        .iter()
+        .filter(|(key, _)| !after.contains_key(key))
+        .map(|(&key, &then)| Entry::Removed(key, then));
+    arrived.chain(left).collect()
+}

@@ -1,0 +1,65 @@
+//! The jobs of this workspace: set up, build, test, lint and demonstrate.
+//!
+//! `cargo xtask --help` lists them; each job is one file.
+
+mod apt;
+mod bpf_cargo;
+mod build;
+mod demo;
+mod host;
+mod linker;
+mod lint;
+mod probe;
+mod process;
+mod record;
+mod select;
+mod setup;
+mod steps;
+mod test;
+mod test_output;
+mod toolchains;
+mod tools;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Set up, build, test, lint and demonstrate the gateway.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    job: Job,
+}
+
+#[derive(Subcommand)]
+enum Job {
+    /// Find or install the toolchain for the BPF programs and the tools that tests use.
+    Setup(setup::Args),
+    /// Build the `eigw` binary with its BPF programs inside.
+    Build(build::Args),
+    /// Run every test; part of them needs root.
+    Test(test::Args),
+    /// Check formatting, clippy on the host and on the BPF target, and the documentation.
+    Lint,
+    /// Show the gateway at work in network namespaces.
+    Demo(demo::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().job {
+        Job::Setup(args) => setup::run(&args).map(success),
+        Job::Build(args) => build::run(&args).map(success),
+        Job::Test(args) => test::run(&args),
+        Job::Lint => lint::run().map(success),
+        Job::Demo(args) => demo::run(&args).map(success),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn success((): ()) -> ExitCode {
+    ExitCode::SUCCESS
+}

@@ -1,0 +1,57 @@
+//! The programs that tests call, and the packages that bring them.
+
+use anyhow::Result;
+
+use crate::{apt::Apt, process::find_program};
+
+/// A program that tests call.
+struct Tool {
+    program: &'static str,
+    package: &'static str,
+    reason: &'static str,
+}
+
+const TEST_TOOLS: [Tool; 8] = [
+    tool("ip", "iproute2", "makes the network namespaces, links and routes of every topology"),
+    tool("nft", "nftables", "shows that the gateway and nftables do not disturb each other"),
+    tool("iperf3", "iperf3", "sends bulk TCP and UDP through an attached gateway"),
+    tool("ping", "iputils-ping", "sends ICMP and ICMPv6 echo as real hosts do"),
+    tool("tcpdump", "tcpdump", "reads the captures that `drop capture` writes"),
+    tool("bpftool", "bpftool", "sees programs, maps and links with eyes that are not ours"),
+    tool("ethtool", "ethtool", "switches offloads of test links on and off"),
+    tool("traceroute", "traceroute", "provokes ICMP errors about flows that inside opened"),
+];
+
+const fn tool(program: &'static str, package: &'static str, reason: &'static str) -> Tool {
+    Tool { program, package, reason }
+}
+
+/// Installs the missing test tools; no package manager is called when none is missing.
+///
+/// # Errors
+/// When some are missing and cannot be installed; one line for each says what for.
+pub(crate) fn ensure(apt: &mut Apt) -> Result<()> {
+    let missing: Vec<&Tool> = missing().collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for Tool { program, reason, .. } in &missing {
+        println!("    missing test tool {program}: {reason}");
+    }
+    let packages: Vec<&str> = missing.iter().map(|tool| tool.package).collect();
+    apt.install(&packages)
+}
+
+/// The names of the programs that are missing.
+pub(crate) fn missing_programs() -> Vec<&'static str> {
+    missing().map(|tool| tool.program).collect()
+}
+
+/// How many programs tests call.
+pub(crate) const fn count() -> usize {
+    TEST_TOOLS.len()
+}
+
+fn missing() -> impl Iterator<Item = &'static Tool> {
+    TEST_TOOLS.iter().filter(|tool| find_program(tool.program).is_none())
+}
