@@ -18,14 +18,53 @@ pub enum Mode {
     Armed = 2,
 }
 
-/// An address prefix; the length counts bits of the mapped form, 0 to 128.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// An address prefix, as a mask, so that comparing takes no branch on the length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Prefix {
-    /// The first address of the prefix.
-    pub address: Address,
-    /// Bits that must match.
-    pub len: u32,
+    address: Address,
+    mask: Address,
+}
+
+impl Prefix {
+    /// The prefix of `address` with the first `len` bits, counted in the mapped form; more than
+    /// 128 count as 128. Host bits of `address` do not matter.
+    #[must_use]
+    pub const fn new(address: Address, len: u32) -> Self {
+        let mask = if len >= 128 { u128::MAX } else { !(u128::MAX >> len) };
+        let first = u128::from_be_bytes(address.0) & mask;
+        Self { address: Address(first.to_be_bytes()), mask: Address(mask.to_be_bytes()) }
+    }
+
+    /// The first address.
+    #[must_use]
+    pub const fn address(&self) -> Address {
+        self.address
+    }
+
+    /// How many bits must match, counted in the mapped form.
+    #[must_use]
+    pub const fn len(&self) -> u32 {
+        u128::from_be_bytes(self.mask.0).leading_ones()
+    }
+
+    /// Whether every address matches.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether `address` lies in the prefix.
+    #[must_use]
+    #[inline(always)]
+    pub const fn contains(&self, address: &Address) -> bool {
+        let (words, first, mask) = (address.words(), self.address.words(), self.mask.words());
+        let difference = ((words[0] ^ first[0]) & mask[0])
+            | ((words[1] ^ first[1]) & mask[1])
+            | ((words[2] ^ first[2]) & mask[2])
+            | ((words[3] ^ first[3]) & mask[3]);
+        difference == 0
+    }
 }
 
 /// The packet path's configuration: one value of the `CONFIG` map. The values come from user
@@ -77,8 +116,7 @@ impl Config {
             allow_redirects: 0,
             martians_enabled: 1,
             martian_exceptions_used: 0,
-            martian_exceptions: [Prefix { address: Address::UNSPECIFIED, len: 0 };
-                MARTIAN_EXCEPTIONS_MAX],
+            martian_exceptions: [Prefix::default(); MARTIAN_EXCEPTIONS_MAX],
             pass_ethertypes_used: 0,
             pass_ethertypes: [0; PASS_ETHERTYPES_MAX],
         }
@@ -137,11 +175,52 @@ impl Config {
             if index >= self.martian_exceptions_used as usize {
                 break;
             }
-            let Prefix { address: first, len } = &self.martian_exceptions[index];
-            if address.in_prefix(first, *len) {
+            if self.martian_exceptions[index].contains(address) {
                 return true;
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use core::net::IpAddr;
+
+    fn address(text: &str) -> Address {
+        text.parse::<IpAddr>().expect("valid address").into()
+    }
+
+    #[test]
+    fn prefixes_compare_their_leading_bits_only() {
+        let prefix = Prefix::new(address("2a00:1::5"), 32);
+        assert_eq!((prefix.address(), prefix.len()), (address("2a00:1::"), 32));
+        assert!(prefix.contains(&address("2a00:1::ffff")));
+        assert!(!prefix.contains(&address("2a00:3::")));
+        assert!(Prefix::new(address("2a00:1::"), 30).contains(&address("2a00:3::")));
+        assert!(Prefix::new(address("::"), 0).contains(&address("ffff::")));
+        assert!(!Prefix::new(address("2a00:1::"), 128).contains(&address("2a00:1::1")));
+        assert!(Prefix::new(address("10.0.0.0"), 96 + 8).contains(&address("10.1.2.3")));
+    }
+
+    #[test]
+    fn a_zeroed_map_is_no_configuration() {
+        let mut config = Config::new(250);
+        assert!(config.is_valid() && !config.is_standby());
+        config.abi_version = 0;
+        assert!(!config.is_valid());
+    }
+
+    #[test]
+    fn counts_beyond_the_arrays_do_no_harm() {
+        let config = Config {
+            martian_exceptions_used: u32::MAX,
+            pass_ethertypes_used: u32::MAX,
+            martian_exceptions: [Prefix::new(address("10.0.0.0"), 104); MARTIAN_EXCEPTIONS_MAX],
+            ..Config::new(250)
+        };
+        assert!(config.excepts(&address("10.0.0.1")) && !config.excepts(&address("11.0.0.1")));
+        assert!(!config.passes_ethertype(0x1234));
     }
 }

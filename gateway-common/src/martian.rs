@@ -40,7 +40,7 @@ fn is_martian(address: &Address) -> bool {
     if address.is_ipv4_mapped() {
         is_martian_ipv4(address.ipv4_octets())
     } else {
-        is_martian_ipv6(&address.0)
+        is_martian_ipv6(address)
     }
 }
 
@@ -59,22 +59,19 @@ const fn is_martian_ipv4(octets: [u8; 4]) -> bool {
 
 /// RFC 6092 REC-3 and REC-7; mapped addresses the parser has refused already.
 #[inline(always)]
-const fn is_martian_ipv6(bytes: &[u8; 16]) -> bool {
-    match (bytes[0], bytes[1], bytes[2], bytes[3]) {
+const fn is_martian_ipv6(address: &Address) -> bool {
+    let [first, second, third, _] = address.words();
+    match first.to_ne_bytes() {
         // Documentation (RFC 3849) and ORCHID (RFC 4843).
-        (0x20, 0x01, 0x0d, 0xb8) | (0x20, 0x01, 0x00, 0x10..=0x1f) => true,
+        [0x20, 0x01, 0x0d, 0xb8] | [0x20, 0x01, 0x00, 0x10..=0x1f] => true,
         // The rest of 2000::/3, where nearly all traffic is: no further looks.
-        (0x20..=0x3f, ..) => false,
+        [0x20..=0x3f, ..] => false,
         // Unspecified, loopback and IPv4-compatible addresses.
-        (0, 0, 0, 0) => {
-            u64::from_be_bytes([
-                bytes[4], bytes[5], bytes[6], bytes[7], bytes[8], bytes[9], bytes[10], bytes[11],
-            ]) == 0
-        }
+        [0, 0, 0, 0] => second == 0 && third == 0,
         // Discard-only, 100::/64 (RFC 6666).
-        (0x01, 0, 0, 0) => u32::from_be_bytes([bytes[4], bytes[5], bytes[6], bytes[7]]) == 0,
+        [0x01, 0, 0, 0] => second == 0,
         // Unique local (RFC 4193), and site-local (RFC 3879).
-        (0xfc | 0xfd, ..) | (0xfe, 0xc0.., ..) => true,
+        [0xfc | 0xfd, ..] | [0xfe, 0xc0..=0xff, ..] => true,
         _ => false,
     }
 }

@@ -53,8 +53,7 @@ shared!(PeerKey, 40, {
     inside: Address, outside: Address, vlan: VlanPath, protocol: u8, family: u8, zero: u16,
 });
 shared!(Counter, 16, { packets: u64, bytes: u64 });
-shared!(Prefix, 20, { address: Address, len: u32 });
-shared!(Config, 464, {
+shared!(Config, 656, {
     abi_version: u32, mode: u32, timeouts: [Ticks; TimeoutClass::ALL.len()],
     ticks_per_sec: u32, generation: u32, allow_ping: u32, allow_dhcp_client: u32,
     allow_redirects: u32, martians_enabled: u32, martian_exceptions_used: u32,
@@ -86,6 +85,6 @@ mod tests {
             size_of::<Config>(),
             Reason::COUNT,
         ];
-        assert_eq!((ABI_VERSION, layout), (1, [16, 32, 36, 40, 40, 80, 16, 32, 44, 96, 464, 47]));
+        assert_eq!((ABI_VERSION, layout), (1, [16, 32, 36, 40, 40, 80, 16, 32, 44, 96, 656, 47]));
     }
 }

@@ -103,7 +103,7 @@ reasons! {
     TcpFlags, Drop, "tcp-flags", "A combination of TCP flags that no host sends.";
     TcpState, Drop, "tcp-state", "A TCP segment that the flow's state does not allow from outside.";
     IcmpUnrelated, Drop, "icmp-unrelated", "An ICMP error about a packet that no live flow sent.";
-    IcmpQuote, Drop, "icmp-quote", "An ICMP error whose quoted packet is missing, malformed or not the receiver's.";
+    IcmpQuote, Drop, "icmp-quote", "An ICMP error whose content is malformed or whose quoted packet is not the receiver's.";
     IcmpType, Drop, "icmp-type", "An ICMP message of a type that must not come in.";
     NeighbourDiscoveryInvalid, Drop, "neighbour-discovery-invalid", "Neighbour discovery that did not come from the link or breaks RFC 4861.";
     MulticastListenerInvalid, Drop, "multicast-listener-invalid", "Multicast listener discovery that did not come from the link or breaks its rules.";

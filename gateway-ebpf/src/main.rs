@@ -32,7 +32,7 @@ use crate::{
 fn ingress_xdp(context: XdpContext) -> u32 {
     let Some(workspace) = maps::workspace() else { return xdp_action::XDP_DROP };
     let outcome = ingress::handle(&XdpBytes::new(&context), &Maps, workspace);
-    match report::count(Direction::Inbound, &outcome) {
+    match report::count(&context, Direction::Inbound, &outcome) {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
     }
@@ -43,7 +43,7 @@ fn ingress_xdp(context: XdpContext) -> u32 {
 fn ingress_tc(context: TcContext) -> i32 {
     let Some(workspace) = maps::workspace() else { return TC_ACT_SHOT };
     let outcome = ingress::handle(&SkbBytes::new(&context), &Maps, workspace);
-    tc_action(report::count(Direction::Inbound, &outcome))
+    tc_action(report::count(&context, Direction::Inbound, &outcome))
 }
 
 /// The uplink's egress.
@@ -51,7 +51,7 @@ fn ingress_tc(context: TcContext) -> i32 {
 fn egress_tc(context: TcContext) -> i32 {
     let Some(workspace) = maps::workspace() else { return TC_ACT_SHOT };
     let outcome = egress::handle(&SkbBytes::new(&context), &Maps, workspace);
-    tc_action(report::count(Direction::Outbound, &outcome))
+    tc_action(report::count(&context, Direction::Outbound, &outcome))
 }
 
 /// Not attached anywhere: user space runs it to read the tick clock.

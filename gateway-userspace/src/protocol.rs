@@ -62,7 +62,10 @@ mod tests {
         for number in 0..=u8::MAX {
             assert_eq!(parse(&name(number)), Ok(number));
         }
-        assert_eq!([6, 17, 1, 58, 132, 253].map(name), ["tcp", "udp", "icmp", "icmpv6", "sctp", "253"]);
+        assert_eq!(
+            [6, 17, 1, 58, 132, 253].map(name),
+            ["tcp", "udp", "icmp", "icmpv6", "sctp", "253"]
+        );
         assert_eq!(parse("TCP"), Ok(6));
         assert!(parse("tpc").is_err() && parse("256").is_err() && parse("").is_err());
     }

@@ -52,14 +52,15 @@ impl Bpffs {
         self.kept = true;
     }
 
-    /// The paths of everything pinned in it, directories included, sorted.
+    /// The paths of everything that `eigw` keeps in it, directories included, sorted.
     ///
     /// # Panics
     /// If it cannot be read.
     #[must_use]
     pub fn entries(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        let mut directories = vec![self.path.clone()];
+        let home = self.path.join("eigw");
+        let mut directories: Vec<_> = Some(home).into_iter().filter(|home| home.exists()).collect();
         while let Some(directory) = directories.pop() {
             for entry in fs::read_dir(directory).expect("bpffs is readable") {
                 let path = entry.expect("bpffs is readable").path();

@@ -173,7 +173,17 @@ impl Lab {
     #[must_use]
     #[track_caller]
     pub fn flows(&self) -> Vec<Value> {
-        let answer = self.eigw_json(&["flow", "show"]);
+        self.flows_matching(&[])
+    }
+
+    /// The live flows that a filter chooses.
+    ///
+    /// # Panics
+    /// If `eigw` fails.
+    #[must_use]
+    #[track_caller]
+    pub fn flows_matching(&self, filter: &[&str]) -> Vec<Value> {
+        let answer = self.eigw_json(&[&["flow", "show"], filter].concat());
         answer.as_array().unwrap_or_else(|| panic!("flow show answered {answer}")).clone()
     }
 

@@ -11,6 +11,7 @@ use std::{
 };
 
 use nix::{
+    fcntl::{Flock, FlockArg},
     mount::{MntFlags, MsFlags, mount, umount2},
     sched::{CloneFlags, setns, unshare},
     unistd::geteuid,
@@ -38,7 +39,7 @@ impl Netns {
     pub fn new(name: &str) -> Self {
         require_root();
         sweep();
-        fs::create_dir_all(DIRECTORY).unwrap_or_else(|error| panic!("create {DIRECTORY}: {error}"));
+        prepare_directory().unwrap_or_else(|error| panic!("prepare {DIRECTORY}: {error}"));
         let path = path(name);
         File::create_new(&path)
             .unwrap_or_else(|error| panic!("create {}: {error}", path.display()));
@@ -236,6 +237,23 @@ fn sweep() {
             remove(&name);
         }
     });
+}
+
+/// Makes the directory a shared mount point, once per machine, as the `ip` tool does. If this
+/// were left to `ip`, its mount would cover our namespaces, which then could not be removed.
+fn prepare_directory() -> io::Result<()> {
+    fs::create_dir_all(DIRECTORY)?;
+    // The lock is `ip`'s, too.
+    let _lock =
+        Flock::lock(File::open(DIRECTORY)?, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
+    let none = None::<&str>;
+    let share = || mount(none, DIRECTORY, none, MsFlags::MS_SHARED | MsFlags::MS_REC, none);
+    if share().is_err() {
+        // Only mount points can be shared, so it becomes one.
+        mount(Some(DIRECTORY), DIRECTORY, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
+        share()?;
+    }
+    Ok(())
 }
 
 /// Makes a namespace and mounts it on `path`. A thread of its own does it, because only the

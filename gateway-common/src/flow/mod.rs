@@ -6,6 +6,8 @@
 //! the same flow at the same time can lose at most the older of two nearly equal times.
 
 pub mod tcp;
+#[cfg(test)]
+mod tests;
 
 use network_types::ip::IpProto;
 

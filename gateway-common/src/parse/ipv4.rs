@@ -71,14 +71,14 @@ fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment,
 }
 
 /// Walks the options, adds them to the checksum and refuses what RFC 7126 wants dropped.
-#[inline(always)]
+#[inline(never)]
 fn options<B: PacketBytes>(
     bytes: &B,
     start: usize,
     len: usize,
     sum: &mut Sum,
 ) -> Result<(), Reason> {
-    let mut walk = OptionWalk::default();
+    let mut walk = OPTION_KIND;
     for index in 0..IPV4_OPTIONS_BYTES_MAX / 4 {
         if index * 4 >= len {
             break;
@@ -87,64 +87,85 @@ fn options<B: PacketBytes>(
         sum.add(u16::from_be_bytes([word[0], word[1]]));
         sum.add(u16::from_be_bytes([word[2], word[3]]));
         for byte in word {
-            walk.take(byte)?;
+            walk = bytes.forget(walk_options(walk, byte)?);
         }
     }
-    walk.finish()
+    // An option that runs past the header contradicts it.
+    if matches!(walk, OPTION_KIND | OPTIONS_ENDED) { Ok(()) } else { Err(Reason::Ipv4Malformed) }
 }
 
-/// Follows the options byte by byte. A walk that jumped from option to option would cost the
-/// kernel's verifier a hundred times as much, for it would have to try every way to jump.
-#[derive(Default)]
-struct OptionWalk {
-    /// Bytes of the current option still to come.
-    rest: u8,
-    /// The next byte is the current option's length.
-    expects_len: bool,
-    /// The end of the list has come; padding follows.
-    ended: bool,
-}
+/// What the walk along the options expects next; any other value counts the bytes of the current
+/// option that are still to come. The walk goes byte by byte, because the kernel's verifier would
+/// have to try every way to jump from option to option.
+const OPTION_KIND: usize = 0;
+/// The next byte is an option's length.
+const OPTION_LEN: usize = 0x200;
+/// The end of the list has come; padding follows.
+const OPTIONS_ENDED: usize = 0x400;
 
-impl OptionWalk {
-    #[inline(always)]
-    fn take(&mut self, byte: u8) -> Result<(), Reason> {
-        if self.ended {
-            return Ok(());
-        }
-        if self.expects_len {
-            // The length counts the kind and itself.
-            self.rest = byte.checked_sub(2).ok_or(Reason::Ipv4Malformed)?;
-            self.expects_len = false;
-        } else if self.rest > 0 {
-            self.rest -= 1;
-        } else {
-            self.begin(byte)?;
-        }
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn begin(&mut self, kind: u8) -> Result<(), Reason> {
-        match kind {
-            0 => self.ended = true,
-            1 => {}
-            // Loose and strict source routing (RFC 7126 sections 4.3 and 4.4).
-            131 | 137 => return Err(Reason::SourceRoute),
-            // Record route, timestamps, obsolete and experimental options (RFC 7126 sections 4.5
-            // to 4.23); router alert, security labels and unknown ones are the host's business.
-            7 | 10 | 11 | 12 | 15 | 30 | 68 | 82 | 94 | 136 | 142 | 144 | 145 | 147 | 149 | 151
-            | 152 | 158 | 222 => return Err(Reason::Ipv4Option),
-            _ => self.expects_len = true,
-        }
-        Ok(())
-    }
-
-    /// An option that runs past the header contradicts it.
-    #[inline(always)]
-    fn finish(self) -> Result<(), Reason> {
-        if self.rest > 0 || self.expects_len { Err(Reason::Ipv4Malformed) } else { Ok(()) }
+/// Takes one byte of the options and says what to expect next.
+#[inline(always)]
+fn walk_options(expected: usize, byte: u8) -> Result<usize, Reason> {
+    match expected {
+        OPTIONS_ENDED => Ok(OPTIONS_ENDED),
+        // The length counts the kind and itself.
+        OPTION_LEN => byte.checked_sub(2).map(usize::from).ok_or(Reason::Ipv4Malformed),
+        OPTION_KIND => begin_option(byte),
+        rest => Ok(rest - 1),
     }
 }
+
+#[inline(always)]
+fn begin_option(kind: u8) -> Result<usize, Reason> {
+    if REFUSED_OPTIONS[usize::from(kind >> 6)] & (1 << (kind & 63)) != 0 {
+        let is_source_route = SOURCE_ROUTE_OPTIONS.contains(&kind);
+        return Err(if is_source_route { Reason::SourceRoute } else { Reason::Ipv4Option });
+    }
+    Ok(match kind {
+        0 => OPTIONS_ENDED,
+        1 => OPTION_KIND,
+        _ => OPTION_LEN,
+    })
+}
+
+/// Loose and strict source routing (RFC 7126 sections 4.3 and 4.4).
+const SOURCE_ROUTE_OPTIONS: [u8; 2] = [131, 137];
+
+/// A bit for every option that RFC 7126 wants dropped: besides source routing, record route,
+/// timestamps, obsolete and experimental ones (sections 4.5 to 4.23). Router alert, security
+/// labels and unknown options are the host's business.
+static REFUSED_OPTIONS: [u64; 4] = {
+    let refused = [
+        7,
+        10,
+        11,
+        12,
+        15,
+        30,
+        68,
+        82,
+        94,
+        136,
+        142,
+        144,
+        145,
+        147,
+        149,
+        151,
+        152,
+        158,
+        222,
+        SOURCE_ROUTE_OPTIONS[0],
+        SOURCE_ROUTE_OPTIONS[1],
+    ];
+    let mut bits = [0; 4];
+    let mut index = 0;
+    while index < refused.len() {
+        bits[(refused[index] >> 6) as usize] |= 1 << (refused[index] & 63);
+        index += 1;
+    }
+    bits
+};
 
 /// The Internet checksum (RFC 1071) over a header.
 struct Sum(u32);

@@ -1,20 +1,19 @@
 //! `eigw attach`: protects uplinks.
 
-use std::{net::IpAddr, path::PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{Context, Failure, Result, values};
 use crate::{
-    datapath::{GatewayName, HookChoice},
-    net::interface::{self, Interface},
-    output,
+    datapath::{self, AttachOutcome, AttachRequest, GatewayName, HookChoice, TcChoice},
+    net::interface,
     settings::{self, Settings, ULA, is_ula},
-    view::AttachView,
+    view::{AttachView, AttachedUplinkView},
 };
 
-/// Protect uplinks, or update a gateway that does so already
+/// Protect uplinks, or bring a gateway that does so up to date
 ///
 /// What inside opens may be answered from now on; what outside starts is dropped. The gateway
 /// works without any process until it is detached.
@@ -34,24 +33,52 @@ pub(super) struct AttachArgs {
     hook: Option<HookChoice>,
 }
 
-pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
-    let (settings, name) = settings_of(args)?;
-    let _ = (context, settings, name, ULA, is_ula);
-    let _ = (IpAddr::is_ipv4, interface::find, settings::memory_bytes().context(""));
-    let _: Option<Interface> = None;
-    Ok(AttachView { name: String::new(), updated: false, uplinks: vec![], notes: vec![] })
+/// What to attach, and what the operator should know about it.
+#[derive(Debug)]
+struct Plan {
+    name: GatewayName,
+    settings: Settings,
+    notes: Vec<String>,
 }
 
-/// The file's settings under those of the command line, and the gateway's name.
-fn settings_of(args: AttachArgs) -> Result<(Settings, GatewayName)> {
-    let mut settings = match &args.config {
-        None => Settings::default(),
+pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
+    let Plan { name, settings, mut notes } = plan(args)?;
+    let ula_uplink = first_with_ula(&settings.uplinks)?;
+    if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
+        notes.push(format!("uplink {uplink} has a unique local address, so {ULA} is no martian"));
+    }
+    let ticks_per_sec =
+        settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
+    let memory_bytes = settings::memory_bytes().context("cannot tell the memory's size")?;
+    let tables = settings.table_sizes(memory_bytes);
+    context.explain(|| {
+        format!(
+            "attaching gateway {name} to {}: half-open {}, established {}, {ticks_per_sec} ticks \
+             a second",
+            settings.uplinks.join(", "),
+            tables.half_open_max,
+            tables.established_max,
+        )
+    });
+    let outcome = datapath::attach(&AttachRequest {
+        bpffs: &context.bpffs,
+        name: &name,
+        uplinks: &settings.uplinks,
+        hook: settings.hook,
+        tc: TcChoice::Auto,
+        tables,
+        config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
+    })?;
+    Ok(view(&name, outcome, notes))
+}
+
+/// The file's settings under those of the command line.
+fn plan(args: AttachArgs) -> Result<Plan> {
+    let (mut settings, warnings) = match &args.config {
+        None => (Settings::default(), Vec::new()),
         Some(path) => {
             let (settings, warnings) = Settings::load(path)?;
-            for warning in warnings {
-                output::tell(format_args!("warning: {}", warning.at(path)));
-            }
-            settings
+            (settings, warnings.iter().map(|warning| warning.at(path)).collect())
         }
     };
     if !args.uplinks.is_empty() {
@@ -60,10 +87,84 @@ fn settings_of(args: AttachArgs) -> Result<(Settings, GatewayName)> {
     settings.name = args.name.or(settings.name);
     settings.hook = args.hook.unwrap_or(settings.hook);
     match settings.gateway_name() {
-        Some(name) if !settings.uplinks.is_empty() => Ok((settings, name)),
+        Some(name) if !settings.uplinks.is_empty() => Ok(Plan { name, settings, notes: warnings }),
         Some(_) | None => Err(Failure::usage(
             "there is no uplink to protect; name one with --uplink IF, or list 'uplinks' in \
              [gateway] of a configuration file and give it with -c FILE",
         )),
+    }
+}
+
+/// The first uplink that has a unique local address.
+fn first_with_ula(uplinks: &[String]) -> Result<Option<String>> {
+    for uplink in uplinks {
+        if interface::find(uplink)?.addresses.iter().any(|address| is_ula(&address.addr())) {
+            return Ok(Some(uplink.clone()));
+        }
+    }
+    Ok(None)
+}
+
+fn view(name: &GatewayName, outcome: AttachOutcome, mut notes: Vec<String>) -> AttachView {
+    notes.extend(outcome.notes);
+    let uplinks = outcome.uplinks.into_iter().map(|uplink| AttachedUplinkView {
+        name: uplink.name,
+        ifindex: uplink.ifindex,
+        created: uplink.created,
+        hook: uplink.ingress.name(),
+        egress: uplink.egress.name(),
+    });
+    AttachView {
+        name: name.to_string(),
+        created: outcome.created,
+        uplinks: uplinks.collect(),
+        notes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_stands_above_the_file() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("wan.toml");
+        let text = "[gateway]\nname = 'file'\nuplinks = ['eth0', 'eth1']\nhook = 'tc'\n\
+                    [timeouts]\nudp = 5\n";
+        std::fs::write(&path, text).expect("write");
+        let file = || AttachArgs { config: Some(path.clone()), ..no_arguments() };
+
+        let Plan { name, settings, notes } = plan(file()).expect("complete file");
+        assert_eq!((name.as_str(), settings.hook), ("file", HookChoice::Tc));
+        assert_eq!(settings.uplinks, ["eth0", "eth1"]);
+        assert_eq!(notes.len(), 1, "the short timeout is worth a note: {notes:?}");
+
+        let overrides = AttachArgs {
+            uplinks: vec!["wan0".to_owned()],
+            name: Some(GatewayName::of_uplink("line")),
+            hook: Some(HookChoice::Xdp),
+            ..file()
+        };
+        let Plan { name, settings, .. } = plan(overrides).expect("complete file");
+        assert_eq!((name.as_str(), settings.hook), ("line", HookChoice::Xdp));
+        assert_eq!(settings.uplinks, ["wan0"]);
+    }
+
+    #[test]
+    fn an_uplink_is_enough_and_none_is_not() {
+        let uplink = AttachArgs { uplinks: vec!["eth0.7".to_owned()], ..no_arguments() };
+        let Plan { name, settings, .. } = plan(uplink).expect("one uplink");
+        assert_eq!(name, GatewayName::of_uplink("eth0.7"));
+        assert_eq!(settings.hook, HookChoice::Auto);
+        let named = AttachArgs { name: Some(GatewayName::of_uplink("wan")), ..no_arguments() };
+        for args in [no_arguments(), named] {
+            let Err(Failure::Usage(error)) = plan(args) else { panic!("no uplink is no plan") };
+            assert!(error.to_string().contains("--uplink IF"), "{error}");
+        }
+    }
+
+    fn no_arguments() -> AttachArgs {
+        AttachArgs { config: None, uplinks: Vec::new(), name: None, hook: None }
     }
 }

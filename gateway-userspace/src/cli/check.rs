@@ -22,8 +22,10 @@ pub(super) struct CheckArgs {
 pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
     context.explain(|| format!("reading {}", args.config.display()));
     let (settings, warnings) = Settings::load(&args.config)?;
-    let sizes = settings.table_sizes(settings::memory_bytes().context("cannot tell the memory's size")?);
-    let ticks_per_sec = settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
+    let sizes =
+        settings.table_sizes(settings::memory_bytes().context("cannot tell the memory's size")?);
+    let ticks_per_sec =
+        settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
     // Whether an uplink has a unique local address shows only when it is attached.
     let policy = PolicyView::from(&settings.to_config(ticks_per_sec, false));
     Ok(CheckView {

@@ -2,8 +2,11 @@
 
 use clap::Args;
 
-use super::{Context, Result, values};
-use crate::{datapath::GatewayName, view::DetachView};
+use super::{Context, Result, select, values};
+use crate::{
+    datapath::{self, GatewayName},
+    view::DetachView,
+};
 
 /// Detach a gateway: its uplinks are open again, its flows are forgotten
 #[derive(Args, Debug)]
@@ -16,7 +19,12 @@ pub(super) struct DetachArgs {
     all: bool,
 }
 
-pub(super) fn run(_context: &Context, args: &DetachArgs) -> Result<DetachView> {
-    let _ = (&args.name, args.all);
-    Ok(DetachView { detached: vec![] })
+pub(super) fn run(context: &Context, args: &DetachArgs) -> Result<DetachView> {
+    let bpffs = &context.bpffs;
+    let outcome = if args.all {
+        datapath::detach_all(bpffs)?
+    } else {
+        datapath::detach(bpffs, &select::name(context, args.name.as_ref())?)?
+    };
+    Ok(DetachView { detached: outcome.detached, notes: outcome.notes })
 }

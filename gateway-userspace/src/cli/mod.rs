@@ -11,6 +11,7 @@ mod man;
 mod select;
 mod stats;
 mod status;
+mod tables;
 mod values;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
@@ -99,14 +100,15 @@ impl Cli {
     /// # Errors
     ///
     /// Bad usage; also requests for help and version, which clap treats alike.
-    pub fn read(arguments: impl IntoIterator<Item = OsString>) -> std::result::Result<Self, clap::Error> {
+    pub fn read(
+        arguments: impl IntoIterator<Item = OsString>,
+    ) -> std::result::Result<Self, clap::Error> {
         let mut arguments: Vec<_> = arguments.into_iter().collect();
         Self::try_parse_from(&arguments).or_else(|error| match arguments.last_mut() {
             Some(last) if last == "help" && !is_help(&error) => {
                 *last = "--help".into();
-                Self::try_parse_from(&arguments).map_err(|retried| {
-                    if is_help(&retried) { retried } else { error }
-                })
+                Self::try_parse_from(&arguments)
+                    .map_err(|retried| if is_help(&retried) { retried } else { error })
             }
             _ => Err(error),
         })

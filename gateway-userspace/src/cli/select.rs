@@ -5,15 +5,16 @@ use crate::datapath::{self, Gateway, GatewayName};
 
 /// Opens the named gateway, or the only one.
 pub(super) fn open(context: &Context, name: Option<&GatewayName>) -> Result<Gateway> {
-    let name = match name {
-        Some(name) => name.clone(),
-        None => only(datapath::list(&context.bpffs)?)?,
-    };
-    Ok(Gateway::open(&context.bpffs, &name)?)
+    Ok(Gateway::open(&context.bpffs, &self::name(context, name)?)?)
+}
+
+/// The given name, or that of the only gateway.
+pub(super) fn name(context: &Context, given: Option<&GatewayName>) -> Result<GatewayName> {
+    given.map_or_else(|| only(datapath::list(&context.bpffs)?), |name| Ok(name.clone()))
 }
 
 /// The only gateway of a list.
-pub(super) fn only(mut attached: Vec<GatewayName>) -> Result<GatewayName> {
+fn only(mut attached: Vec<GatewayName>) -> Result<GatewayName> {
     match (attached.pop(), attached.is_empty()) {
         (Some(name), true) => Ok(name),
         (None, _) => Err(Failure::operation(

@@ -1,11 +1,15 @@
-//! `eigw status`.
+//! `eigw status`: the gateways and what they protect.
 
 use clap::Args;
 
-use super::{Context, Result, values};
+use super::{Context, Failure, Result, tables, values};
 use crate::{
-    datapath::{Gateway, GatewayName},
-    view::{FlowTablesView, StatusView},
+    datapath::{self, Gateway, GatewayName, IngressHook, UplinkStatus},
+    net::interface,
+    view::{
+        AttachmentView, GatewayView, PolicyView, StatusElement, StatusView, UnreadableView,
+        UplinkView,
+    },
 };
 
 /// Show the gateways, their uplinks and their policy
@@ -16,11 +20,72 @@ pub(super) struct StatusArgs {
     name: Option<GatewayName>,
 }
 
-pub(super) fn run(_context: &Context, args: &StatusArgs) -> Result<StatusView> {
-    let _ = &args.name;
-    Ok(StatusView { gateways: vec![] })
+pub(super) fn run(context: &Context, args: &StatusArgs) -> Result<StatusView> {
+    if let Some(name) = &args.name {
+        let gateway = gateway(context, name)?;
+        return Ok(StatusView { gateways: vec![StatusElement::Readable(Box::new(gateway))] });
+    }
+    let gateways = datapath::list(&context.bpffs)?
+        .into_iter()
+        .map(|name| element(name.as_str(), gateway(context, &name)))
+        .collect();
+    Ok(StatusView { gateways })
 }
 
-pub(super) fn flow_tables(_gateway: &Gateway) -> Result<FlowTablesView> {
-    Ok(FlowTablesView::default())
+/// One unreadable gateway must not hide the others.
+fn element(name: &str, gateway: Result<GatewayView>) -> StatusElement {
+    let error = match gateway {
+        Ok(view) => return StatusElement::Readable(Box::new(view)),
+        Err(Failure::Usage(error) | Failure::Operation(error)) => format!("{error:#}"),
+        Err(Failure::ReaderGone) => String::new(),
+    };
+    StatusElement::Unreadable(UnreadableView { name: name.to_owned(), error })
+}
+
+fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
+    let gateway = Gateway::open(&context.bpffs, name)?;
+    let config = gateway.config()?;
+    let mode = match (config.is_valid(), config.is_standby()) {
+        (false, _) => "unknown",
+        (true, true) => "standby",
+        (true, false) => "armed",
+    };
+    Ok(GatewayView {
+        name: name.to_string(),
+        mode,
+        abi_version: config.abi_version,
+        uplinks: gateway.uplinks()?.iter().map(uplink).collect(),
+        flows: tables::flow_tables(&gateway)?,
+        policy: PolicyView::from(&config),
+    })
+}
+
+fn uplink(status: &UplinkStatus) -> UplinkView {
+    UplinkView {
+        name: status.name.clone(),
+        ifindex: status.ifindex,
+        present: is_present(status),
+        hook: status.ingress.map(|program| program.hook.name()),
+        ingress: status.ingress.map(|program| AttachmentView {
+            program_id: program.program_id,
+            attachment: ingress_attachment(program.hook),
+        }),
+        egress: status.egress.map(|program| AttachmentView {
+            program_id: program.program_id,
+            attachment: program.hook.name(),
+        }),
+    }
+}
+
+/// What is attached is there; what is not may be looked up in this network namespace at least.
+fn is_present(status: &UplinkStatus) -> bool {
+    let attached = status.ingress.is_some() || status.egress.is_some();
+    attached || interface::by_index(status.ifindex).is_ok_and(|found| found.name == status.name)
+}
+
+const fn ingress_attachment(hook: IngressHook) -> &'static str {
+    match hook {
+        IngressHook::XdpNative | IngressHook::XdpGeneric => "xdp",
+        IngressHook::Tc(means) => means.name(),
+    }
 }

@@ -74,7 +74,14 @@ fn what_is_wrong_is_refused_as_bad_usage() {
 #[test]
 fn commands_of_later_versions_do_not_exist() {
     for words in [
-        "run", "reload", "confirm", "drop watch", "rule show", "subnet show", "why", "doctor",
+        "run",
+        "reload",
+        "confirm",
+        "drop watch",
+        "rule show",
+        "subnet show",
+        "why",
+        "doctor",
         "flow watch",
     ] {
         let error = read(words).expect_err(words).to_string();

@@ -12,8 +12,7 @@ use super::{
     DatapathError, GatewayName, HookChoice, IngressHook, TableSizes, TcChoice, TcMeans,
     attachment::Attachment,
     bpffs::LockedRoot,
-    detach,
-    gateway,
+    detach, gateway,
     maps::{self, ConfigMaps},
     meta::{Meta, MetaMap},
     pin::GatewayDir,
@@ -82,7 +81,7 @@ pub struct UplinkOutcome {
 pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathError> {
     requirements::check()?;
     let root = LockedRoot::create(request.bpffs)?;
-    let mut notes = detach::clean_up(&root)?;
+    let mut notes = detach::notes(&detach::clean_up(&root)?);
     let uplinks = uplinks::resolve(request.uplinks)?;
     uplinks::ensure_free(root.root(), request.name, &uplinks)?;
     notes.extend(

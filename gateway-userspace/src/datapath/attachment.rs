@@ -7,9 +7,10 @@
 use std::{io, path::Path};
 
 use aya::programs::{
-    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp, loaded_programs,
+    LinkOrder, ProgramError, SchedClassifier, TcAttachType, Xdp,
     links::{FdLink, LinkError, PinnedLink},
-    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcHandle, TcError, qdisc_add_clsact},
+    loaded_programs,
+    tc::{NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle, qdisc_add_clsact},
     xdp,
 };
 use gateway_common::abi::name;
@@ -296,9 +297,7 @@ pub(super) fn describe_program(id: u32) -> String {
 }
 
 fn pin_link(link: FdLink, path: &Path) -> Result<(), DatapathError> {
-    link.pin(path)
-        .map(drop)
-        .map_err(|source| DatapathError::Pin { path: path.to_owned(), source })
+    link.pin(path).map(drop).map_err(|source| DatapathError::Pin { path: path.to_owned(), source })
 }
 
 fn open_link(pin: &Path) -> Result<FdLink, LinkError> {
@@ -321,7 +320,8 @@ fn xdp_refusal(uplink: &Interface, mode: XdpMode, error: &ProgramError) -> Datap
         let id = there.and_then(|uplink| uplink.xdp.first().map(|xdp| xdp.program_id));
         return DatapathError::ForeignXdp {
             interface: uplink.name.clone(),
-            program: id.map_or_else(|| "of another interface below or above".to_owned(), describe_program),
+            program: id
+                .map_or_else(|| "of another interface below or above".to_owned(), describe_program),
         };
     }
     xdp_refused(uplink, mode, io_error(errno, error))

@@ -28,6 +28,11 @@ const DETACHING: &str = "+detaching";
 #[derive(Debug)]
 pub(super) struct Root(PathBuf);
 
+/// Where the gateways below a BPF file system are.
+pub(super) fn gateway_path(bpffs: &Path, name: &GatewayName) -> PathBuf {
+    bpffs.join(ROOT).join(name.as_str())
+}
+
 impl Root {
     /// The directory below `bpffs`; `None` when nothing was ever attached there.
     ///
@@ -63,7 +68,8 @@ impl Root {
     }
 
     fn entries(&self) -> Result<Vec<String>, DatapathError> {
-        let failed = |source| DatapathError::Bpffs { action: "listing", path: self.0.clone(), source };
+        let failed =
+            |source| DatapathError::Bpffs { action: "listing", path: self.0.clone(), source };
         let entries = fs::read_dir(&self.0).map_err(failed)?;
         entries
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
@@ -130,14 +136,18 @@ impl LockedRoot {
         GatewayDir::new(self.root.0.join(format!("{name}{DETACHING}")))
     }
 
-    /// What commands left behind that did not finish. None is at work now: we have the lock.
+    /// What commands left behind that did not finish, with the names of the gateways they were
+    /// about. None is at work now: we have the lock.
     ///
     /// # Errors
     /// [`DatapathError::Bpffs`].
-    pub(super) fn leftovers(&self) -> Result<Vec<GatewayDir>, DatapathError> {
+    pub(super) fn leftovers(&self) -> Result<Vec<(String, GatewayDir)>, DatapathError> {
         let entries = self.root.entries()?.into_iter();
-        let leftovers = entries.filter(|name| name.contains('+'));
-        Ok(leftovers.map(|name| GatewayDir::new(self.root.0.join(name))).collect())
+        let leftovers = entries.filter_map(|entry| {
+            let (name, _) = entry.split_once('+')?;
+            Some((name.to_owned(), self.entry(&entry)))
+        });
+        Ok(leftovers.collect())
     }
 
     /// Everything that looks like a gateway, whatever its name.
@@ -195,10 +205,9 @@ mod tests {
     #[test]
     fn other_file_systems_are_refused_with_the_remedy() {
         let directory = tempfile::tempdir().expect("temporary directory");
-        for result in [
-            Root::find(directory.path()).map(drop),
-            LockedRoot::create(directory.path()).map(drop),
-        ] {
+        for result in
+            [Root::find(directory.path()).map(drop), LockedRoot::create(directory.path()).map(drop)]
+        {
             let error = result.unwrap_err();
             assert!(matches!(error, DatapathError::NotBpffs { .. }), "{error}");
         }

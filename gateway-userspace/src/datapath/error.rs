@@ -1,14 +1,13 @@
 //! What can go wrong with the packet path in the kernel.
 
-use std::{fmt, io, path::PathBuf};
+use std::{error::Error, fmt, io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
-use thiserror::Error;
 
 use crate::net::NetError;
 
 /// Every failure of this module. Each says what failed, on which object, why, and what to do.
-#[derive(Debug, Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum DatapathError {
     /// The process may not do what it has to.
     #[error(
@@ -45,9 +44,7 @@ pub enum DatapathError {
     )]
     NoObject,
     /// A name that no gateway can have.
-    #[error(
-        "'{name}' is not a valid gateway name: use 1 to 64 ASCII letters, digits, '_' and '-'"
-    )]
+    #[error("'{name}' is not a valid gateway name: use 1 to 64 ASCII letters, digits, '_' and '-'")]
     InvalidName {
         /// The name.
         name: String,
@@ -64,7 +61,7 @@ pub enum DatapathError {
     /// The directory for pins is not a BPF file system.
     #[error(
         "{} is not a BPF file system; mount one there with `mount -t bpf bpf {0}`, or choose \
-         another with --bpffs", path.display(), path.display()
+         another with --bpffs", path.display()
     )]
     NotBpffs {
         /// The directory.
@@ -171,8 +168,10 @@ pub enum DatapathError {
         source: io::Error,
     },
     /// The interface refuses a TC program.
-    #[error("attaching the {hook} program to interface {interface} by {means} failed: {source}{}",
-        hint(source))]
+    #[error(
+        "attaching the {hook} program to interface {interface} by {means} failed: {source}{}",
+        hint(source)
+    )]
     TcRefused {
         /// The interface.
         interface: String,
@@ -197,7 +196,8 @@ pub enum DatapathError {
     /// The kernel's verifier refused a program.
     #[error(
         "the kernel refused the BPF program {program}: {source}{}; this is a bug of the gateway \
-         or of the kernel, please report it with this text:\n{log}", hint(source)
+         or of the kernel, please report it with this text:\n{log}",
+        hint(source)
     )]
     Verifier {
         /// The program.
@@ -241,7 +241,7 @@ pub enum DatapathError {
         /// What aya says.
         source: ProgramError,
     },
-    /// A bpf() command failed.
+    /// A command of the `bpf` system call failed.
     #[error("{action} failed: {source}{}", hint(source))]
     Syscall {
         /// What was tried.
@@ -297,7 +297,7 @@ impl fmt::Display for VerifierLogTail {
 }
 
 /// The message with those of its sources, because aya's outer messages name no cause.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -312,12 +312,10 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// The error number behind an error of aya's, wherever it is buried.
-pub(super) fn errno_of(error: &dyn std::error::Error) -> Option<i32> {
+pub(super) fn errno_of(error: &(dyn Error + 'static)) -> Option<i32> {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(number) =
-            error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error)
-        {
+        if let Some(number) = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
             return Some(number);
         }
         cause = error.source();
@@ -351,7 +349,7 @@ mod tests {
 
     #[test]
     fn the_verifier_log_keeps_its_end() {
-        let log: String = (0..100).map(|line| format!("line {line}\n")).collect();
+        let log = (0..100).map(|line| format!("line {line}")).collect::<Vec<_>>().join("\n");
         let tail = VerifierLogTail::of(&log).to_string();
         assert!(tail.starts_with("line 80\n") && tail.ends_with("line 99"), "{tail}");
         assert_eq!(VerifierLogTail::of("").to_string(), "(no verifier log)");

@@ -67,38 +67,4 @@ impl IngressHook {
             Self::Tc(_) => "tc",
         }
     }
-
-    /// How `META` stores the hook. Never changed, only added to.
-    pub(super) const fn code(self) -> u32 {
-        match self {
-            Self::XdpNative => 1,
-            Self::XdpGeneric => 2,
-            Self::Tc(TcMeans::Tcx) => 3,
-            Self::Tc(TcMeans::Clsact) => 4,
-        }
-    }
-
-    pub(super) const fn of_code(code: u32) -> Option<Self> {
-        match code {
-            1 => Some(Self::XdpNative),
-            2 => Some(Self::XdpGeneric),
-            3 => Some(Self::Tc(TcMeans::Tcx)),
-            4 => Some(Self::Tc(TcMeans::Clsact)),
-            _ => None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn codes_read_back() {
-        for code in 0..10 {
-            let hook = IngressHook::of_code(code);
-            assert_eq!(hook.is_some(), (1..=4).contains(&code));
-            assert!(hook.is_none_or(|hook| hook.code() == code));
-        }
-    }
 }

@@ -31,7 +31,7 @@ pub(super) struct Shape {
     key_bytes: usize,
     value_bytes: usize,
     /// `None` where the operator chooses.
-    entries: Option<u32>,
+    entries: Option<usize>,
 }
 
 /// Every map that is pinned, in the order of [`name`].
@@ -40,13 +40,13 @@ pub(super) const SHAPES: [Shape; 8] = [
     shape::<u32, u32>(name::ACTIVE, MapType::Array, Some(1)),
     shape::<FlowKey, FlowEntry>(name::HALF_OPEN, MapType::LruHash, None),
     shape::<FlowKey, FlowEntry>(name::ESTABLISHED, MapType::Hash, None),
-    shape::<DatagramKey, Ticks>(name::DATAGRAMS, MapType::LruHash, Some(DATAGRAMS_MAX)),
-    shape::<PeerKey, Ticks>(name::PEERS, MapType::LruHash, Some(PEERS_MAX)),
-    shape::<u32, Counter>(name::VERDICTS, MapType::PerCpuArray, Some(2 * Reason::COUNT as u32)),
-    shape::<u32, u64>(name::FLOW_EVENTS, MapType::PerCpuArray, Some(FlowEvent::ALL.len() as u32)),
+    shape::<DatagramKey, Ticks>(name::DATAGRAMS, MapType::LruHash, Some(DATAGRAMS_MAX as usize)),
+    shape::<PeerKey, Ticks>(name::PEERS, MapType::LruHash, Some(PEERS_MAX as usize)),
+    shape::<u32, Counter>(name::VERDICTS, MapType::PerCpuArray, Some(2 * Reason::COUNT)),
+    shape::<u32, u64>(name::FLOW_EVENTS, MapType::PerCpuArray, Some(FlowEvent::ALL.len())),
 ];
 
-const fn shape<K, V>(name: &'static str, map_type: MapType, entries: Option<u32>) -> Shape {
+const fn shape<K, V>(name: &'static str, map_type: MapType, entries: Option<usize>) -> Shape {
     Shape { name, map_type, key_bytes: size_of::<K>(), value_bytes: size_of::<V>(), entries }
 }
 
@@ -69,16 +69,17 @@ impl Shape {
             return Err(format!("is a map of type {found_type:?}, not {:?}", self.map_type));
         }
         for (what, found, expected) in [
-            ("keys", info.key_size(), self.key_bytes as u32),
-            ("values", info.value_size(), self.value_bytes as u32),
+            ("keys", info.key_size() as usize, self.key_bytes),
+            ("values", info.value_size() as usize, self.value_bytes),
         ] {
             if found != expected {
                 return Err(format!("has {what} of {found} bytes, not {expected}"));
             }
         }
+        let room = info.max_entries() as usize;
         match self.entries {
-            Some(entries) if entries != info.max_entries() => {
-                Err(format!("has room for {} entries, not {entries}", info.max_entries()))
+            Some(entries) if entries != room => {
+                Err(format!("has room for {room} entries, not {entries}"))
             }
             Some(_) | None => Ok(map),
         }

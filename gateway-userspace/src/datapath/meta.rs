@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use aya::maps::{Array, Map, MapData};
-use aya_obj::generated::bpf_map_type;
+use aya::maps::{Array, IterableMap, Map, MapData};
 use gateway_common::limits::UPLINKS_MAX;
 
 use super::{DatapathError, pin};
@@ -14,19 +13,19 @@ pub(super) const META: &str = "META";
 
 /// The layout of this value itself. Detaching must understand every version's, so it is counted
 /// apart from the layout of the other maps.
-const LAYOUT: u32 = 1;
+const LAYOUT: u64 = 1;
 
-/// How the map stores the value: eight words, then seven per uplink.
+/// How the map stores the value: five words, then four per uplink.
 ///
 /// ```text
-/// layout  abi version  netns device (2)  netns inode (2)  uplinks used  0
-/// ifindex  ingress hook  marks  name (4)
+/// layout  abi version  netns device  netns inode  uplinks used
+/// ifindex  marks  name (2)
 /// ```
-type Words = [u32; HEADER_WORDS + UPLINKS_MAX * RECORD_WORDS];
+type Words = [u64; HEADER_WORDS + UPLINKS_MAX * RECORD_WORDS];
 
-const HEADER_WORDS: usize = 8;
-const RECORD_WORDS: usize = 7;
-const NAME_WORDS: usize = 4;
+const HEADER_WORDS: usize = 5;
+const RECORD_WORDS: usize = 4;
+const NAME_BYTES: usize = 16;
 
 /// What is known about a gateway beside its maps, programs and links.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +46,6 @@ pub(super) struct UplinkRecord {
     pub(super) ifindex: u32,
     /// The interface's name when it was attached.
     pub(super) name: String,
-    /// The code of the ingress hook in use, 0 while there is none.
-    pub(super) ingress: u32,
     /// A `clsact` filter may be on the ingress hook.
     pub(super) clsact_ingress: bool,
     /// A `clsact` filter may be on the egress hook.
@@ -57,9 +54,9 @@ pub(super) struct UplinkRecord {
     pub(super) clsact_added: bool,
 }
 
-const MARK_CLSACT_INGRESS: u32 = 1;
-const MARK_CLSACT_EGRESS: u32 = 1 << 1;
-const MARK_CLSACT_ADDED: u32 = 1 << 2;
+const MARK_CLSACT_INGRESS: u64 = 1;
+const MARK_CLSACT_EGRESS: u64 = 1 << 1;
+const MARK_CLSACT_ADDED: u64 = 1 << 2;
 
 impl Meta {
     /// The record of an interface.
@@ -80,45 +77,39 @@ impl Meta {
 
     fn encode(&self) -> Words {
         let mut words: Words = [0; _];
-        let [device_low, device_high] = halves(self.netns.device);
-        let [inode_low, inode_high] = halves(self.netns.inode);
-        let used = self.uplinks.len().min(UPLINKS_MAX) as u32;
-        words[..HEADER_WORDS].copy_from_slice(&[
+        let (header, records) = words.split_at_mut(HEADER_WORDS);
+        let used = self.uplinks.len().min(UPLINKS_MAX) as u64;
+        header.copy_from_slice(&[
             LAYOUT,
-            self.abi_version,
-            device_low,
-            device_high,
-            inode_low,
-            inode_high,
+            self.abi_version.into(),
+            self.netns.device,
+            self.netns.inode,
             used,
-            0,
         ]);
-        for (record, uplink) in
-            words[HEADER_WORDS..].chunks_exact_mut(RECORD_WORDS).zip(&self.uplinks)
-        {
-            record.copy_from_slice(&uplink.encode());
+        for (record, uplink) in records.as_chunks_mut().0.iter_mut().zip(&self.uplinks) {
+            *record = uplink.encode();
         }
         words
     }
 
     /// Reads a value that anybody may have written.
     fn decode(words: &Words) -> Result<Self, String> {
-        let [layout, abi_version, device_low, device_high, inode_low, inode_high, used, ..] =
-            *words;
+        let [layout, abi_version, device, inode, used, ..] = *words;
         if layout != LAYOUT {
             return Err(format!("has the unknown layout {layout}"));
         }
-        if used as usize > UPLINKS_MAX {
-            return Err(format!("claims {used} uplinks, more than a gateway can have"));
-        }
-        let records = words[HEADER_WORDS..].chunks_exact(RECORD_WORDS);
+        let abi_version = u32::try_from(abi_version)
+            .map_err(|_| format!("claims the impossible ABI version {abi_version}"))?;
+        let used = usize::try_from(used)
+            .ok()
+            .filter(|&used| used <= UPLINKS_MAX)
+            .ok_or_else(|| format!("claims {used} uplinks, more than a gateway can have"))?;
+        let (records, _) = words[HEADER_WORDS..].as_chunks();
+        let uplinks = records.iter().take(used).map(UplinkRecord::decode);
         Ok(Self {
             abi_version,
-            netns: NetnsId {
-                device: joined(device_low, device_high),
-                inode: joined(inode_low, inode_high),
-            },
-            uplinks: records.take(used as usize).map(UplinkRecord::decode).collect(),
+            netns: NetnsId { device, inode },
+            uplinks: uplinks.collect::<Result<_, _>>()?,
         })
     }
 }
@@ -140,7 +131,7 @@ impl UplinkRecord {
         }
     }
 
-    fn encode(&self) -> [u32; RECORD_WORDS] {
+    fn encode(&self) -> [u64; RECORD_WORDS] {
         let mut marks = 0;
         for (is_set, mark) in [
             (self.clsact_ingress, MARK_CLSACT_INGRESS),
@@ -149,33 +140,30 @@ impl UplinkRecord {
         ] {
             marks |= if is_set { mark } else { 0 };
         }
-        let mut name = [0; NAME_WORDS * 4];
+        let mut name = [0; NAME_BYTES];
         for (byte, letter) in name.iter_mut().zip(self.name.bytes()) {
             *byte = letter;
         }
-        let mut words = [self.ifindex, self.ingress, marks, 0, 0, 0, 0];
-        for (word, bytes) in words[RECORD_WORDS - NAME_WORDS..].iter_mut().zip(name.as_chunks().0) {
-            *word = u32::from_ne_bytes(*bytes);
+        let mut words = [self.ifindex.into(), marks, 0, 0];
+        for (word, &bytes) in words[2..].iter_mut().zip(name.as_chunks().0) {
+            *word = u64::from_ne_bytes(bytes);
         }
         words
     }
 
-    fn decode(words: &[u32]) -> Self {
-        let (fields, name) = words.split_at(RECORD_WORDS - NAME_WORDS);
-        let name: Vec<u8> = name
-            .iter()
-            .flat_map(|word| word.to_ne_bytes())
-            .take_while(|&byte| byte != 0)
-            .collect();
-        let has = |mark: u32| fields[2] & mark != 0;
-        Self {
-            ifindex: fields[0],
+    fn decode(words: &[u64; RECORD_WORDS]) -> Result<Self, String> {
+        let [ifindex, marks, ref name @ ..] = *words;
+        let name = name.iter().flat_map(|word| word.to_ne_bytes());
+        let name: Vec<u8> = name.take_while(|&byte| byte != 0).collect();
+        let has = |mark: u64| marks & mark != 0;
+        Ok(Self {
+            ifindex: u32::try_from(ifindex)
+                .map_err(|_| format!("claims the impossible interface #{ifindex}"))?,
             name: String::from_utf8_lossy(&name).into_owned(),
-            ingress: fields[1],
             clsact_ingress: has(MARK_CLSACT_INGRESS),
             clsact_egress: has(MARK_CLSACT_EGRESS),
             clsact_added: has(MARK_CLSACT_ADDED),
-        }
+        })
     }
 }
 
@@ -188,20 +176,18 @@ impl MetaMap {
     /// # Errors
     /// [`DatapathError::Map`] or [`DatapathError::Pin`].
     pub(super) fn create(directory: &Path, meta: &Meta) -> Result<Self, DatapathError> {
-        let failed = |source| DatapathError::Map { action: "creating", map: META, source };
-        let shape = aya_obj::Map::new_from_params(
-            bpf_map_type::BPF_MAP_TYPE_ARRAY as u32,
-            size_of::<u32>() as u32,
-            size_of::<Words>() as u32,
-            1,
-            0,
-        );
-        let data = MapData::create(shape, META, None).map_err(failed)?;
-        let path = directory.join(META);
-        data.pin(&path).map_err(|source| DatapathError::Pin { path, source })?;
-        let mut map = Self(Map::from_map_data(data).and_then(Array::try_from).map_err(failed)?);
+        let map = Array::create(1, 0).map_err(|source| DatapathError::Map {
+            action: "creating",
+            map: META,
+            source,
+        })?;
+        let mut map = Self(map);
         map.write(meta)?;
-        Ok(map)
+        let path = directory.join(META);
+        match map.0.map().pin(&path) {
+            Ok(()) => Ok(map),
+            Err(source) => Err(DatapathError::Pin { path, source }),
+        }
     }
 
     /// Opens the map in `directory`.
@@ -228,18 +214,12 @@ impl MetaMap {
     /// # Errors
     /// [`DatapathError::Map`].
     pub(super) fn write(&mut self, meta: &Meta) -> Result<(), DatapathError> {
-        self.0
-            .set(0, meta.encode(), 0)
-            .map_err(|source| DatapathError::Map { action: "writing", map: META, source })
+        self.0.set(0, meta.encode(), 0).map_err(|source| DatapathError::Map {
+            action: "writing",
+            map: META,
+            source,
+        })
     }
-}
-
-const fn halves(value: u64) -> [u32; 2] {
-    [value as u32, (value >> 32) as u32]
-}
-
-const fn joined(low: u32, high: u32) -> u64 {
-    low as u64 | (high as u64) << 32
 }
 
 #[cfg(test)]
@@ -248,19 +228,21 @@ mod tests {
 
     use super::*;
 
+    /// Where a value says how many uplinks it has.
+    const USED: usize = 4;
+
     fn example() -> Meta {
-        let uplink = |ifindex: u32| UplinkRecord {
-            ifindex,
+        let uplink = |ifindex: usize| UplinkRecord {
+            ifindex: u32::try_from(ifindex).expect("small"),
             name: format!("uplink{ifindex}-long"),
-            ingress: 4,
-            clsact_ingress: ifindex % 2 == 0,
+            clsact_ingress: ifindex.is_multiple_of(2),
             clsact_egress: true,
-            clsact_added: ifindex % 3 == 0,
+            clsact_added: ifindex.is_multiple_of(3),
         };
         Meta {
             abi_version: 9,
             netns: NetnsId { device: 4, inode: 0x1_f000_0123 },
-            uplinks: (1..=UPLINKS_MAX as u32).map(uplink).collect(),
+            uplinks: (1..=UPLINKS_MAX).map(uplink).collect(),
         }
     }
 
@@ -274,28 +256,41 @@ mod tests {
 
     #[test]
     fn foreign_values_are_refused() {
-        let mut words = example().encode();
-        words[6] = UPLINKS_MAX as u32 + 1;
-        assert!(Meta::decode(&words).unwrap_err().contains("17 uplinks"));
-        words[0] = 2;
-        assert!(Meta::decode(&words).unwrap_err().contains("layout 2"));
+        let refusal = |word: usize, value: u64| {
+            let mut words = example().encode();
+            words[word] = value;
+            Meta::decode(&words).unwrap_err()
+        };
+        assert!(refusal(0, 2).contains("layout 2"));
+        assert!(refusal(1, 1 << 32).contains("ABI version 4294967296"));
+        assert!(refusal(USED, 17).contains("17 uplinks"));
+        assert!(refusal(HEADER_WORDS, u64::MAX).contains("interface #18446744073709551615"));
     }
 
     proptest! {
         #[test]
         fn hostile_values_do_no_harm(
-            random in prop::collection::vec(any::<u32>(), size_of::<Words>() / 4),
-            used in 0..=UPLINKS_MAX as u32 + 1,
+            random in prop::collection::vec(any::<u64>(), size_of::<Words>() / 8),
+            used in 0..=UPLINKS_MAX as u64 + 1,
+            plausible_indices in any::<bool>(),
         ) {
             let mut words: Words = [0; _];
             words.copy_from_slice(&random);
             words[0] = LAYOUT;
-            words[6] = used;
+            words[1] &= 0xff;
+            words[USED] = used;
+            if plausible_indices {
+                for record in words[HEADER_WORDS..].as_chunks_mut::<RECORD_WORDS>().0 {
+                    record[0] &= 0xffff;
+                }
+            }
             let decoded = Meta::decode(&words);
-            prop_assert_eq!(decoded.is_ok(), used as usize <= UPLINKS_MAX);
+            if plausible_indices {
+                prop_assert_eq!(decoded.is_ok(), used <= UPLINKS_MAX as u64);
+            }
             for uplink in decoded.into_iter().flat_map(|meta| meta.uplinks) {
-                // Invalid UTF-8 grows to three bytes per byte, never more.
-                prop_assert!(uplink.name.len() <= 3 * NAME_WORDS * 4);
+                // A byte that is no UTF-8 grows to three.
+                prop_assert!(uplink.name.len() <= 3 * NAME_BYTES);
             }
         }
     }

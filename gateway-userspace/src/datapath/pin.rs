@@ -29,10 +29,6 @@ impl GatewayDir {
         Self(path)
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
     /// Whether there is a directory.
     pub(super) fn exists(&self) -> bool {
         self.0.is_dir()

@@ -16,8 +16,7 @@ use super::{
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
 
 /// Every program, in the order in which they are loaded and pinned.
-const PROGRAMS: [&str; 4] =
-    [name::INGRESS_XDP, name::INGRESS_TC, name::EGRESS_TC, name::CLOCK];
+const PROGRAMS: [&str; 4] = [name::INGRESS_XDP, name::INGRESS_TC, name::EGRESS_TC, name::CLOCK];
 
 /// The programs, accepted by the kernel's verifier.
 pub(super) struct Programs {

@@ -1,4 +1,4 @@
-//! The bpf() commands that aya does not offer.
+//! Commands of the `bpf` system call that aya does not offer.
 
 #![expect(unsafe_code, reason = "system calls take pointers and give out descriptors")]
 
@@ -13,9 +13,7 @@ use std::{
 };
 
 use aya::Pod;
-use aya_obj::generated::{
-    bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type,
-};
+use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type};
 
 /// What a file of the BPF file system stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +227,7 @@ fn descriptor(fd: BorrowedFd<'_>) -> u32 {
     fd.as_raw_fd().cast_unsigned()
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "no type here is that large")]
 const fn size_u32<T>() -> u32 {
     size_of::<T>() as u32
 }
@@ -237,9 +236,8 @@ const fn size_u32<T>() -> u32 {
 /// Pointers in `attr` must be valid for what `command` does with them.
 unsafe fn bpf(command: bpf_cmd, attr: &mut bpf_attr) -> io::Result<c_long> {
     // SAFETY: the attributes are as long as said; the rest is the caller's promise.
-    let result = unsafe {
-        libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<bpf_attr>())
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_bpf, command, &raw mut *attr, size_of::<bpf_attr>()) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 

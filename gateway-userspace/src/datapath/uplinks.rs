@@ -17,7 +17,7 @@ use super::{
 use crate::net::{
     interface::{self, Interface},
     netns::NetnsId,
-    tc::{self, Hook},
+    tc::Hook,
 };
 
 /// Looks the uplinks up and makes sure that they can be uplinks.

@@ -70,18 +70,12 @@ impl Work<'_> {
     ) -> Result<Attachment, DatapathError> {
         let tc_candidates = self.tc_candidates(Hook::Ingress);
         let candidates = match hook {
-            HookChoice::Auto => {
-                [vec![Attachment::Xdp(XdpMode::Native)], tc_candidates].concat()
-            }
+            HookChoice::Auto => [vec![Attachment::Xdp(XdpMode::Native)], tc_candidates].concat(),
             HookChoice::Xdp => vec![Attachment::Xdp(XdpMode::Native)],
             HookChoice::XdpGeneric => vec![Attachment::Xdp(XdpMode::Generic)],
             HookChoice::Tc => tc_candidates,
         };
-        let placed = self.place(uplink, &candidates)?;
-        let code = placed.ingress_hook().code();
-        self.meta.uplink_mut(uplink.index, &uplink.name).ingress = code;
-        self.meta_map.write(&self.meta)?;
-        Ok(placed)
+        self.place(uplink, &candidates)
     }
 
     /// Removes what is on an uplink beside what was just placed. Not undone: it comes last.
@@ -181,9 +175,8 @@ impl Work<'_> {
         pin::remove_link(&link)?;
         self.attached.entry(uplink.index).or_default().retain(|&it| it != Attachment::Xdp(other));
         let (directory, uplink) = (self.directory.clone(), uplink.clone());
-        self.undo.push(move || {
-            attachment::attach_xdp(&mut old_xdp(&directory)?, &uplink, other, &link)
-        });
+        self.undo
+            .push(move || attachment::attach_xdp(&mut old_xdp(&directory)?, &uplink, other, &link));
         Ok(())
     }
 
@@ -219,8 +212,7 @@ impl Work<'_> {
             Attachment::Xdp(_) => {
                 let link = self.link_path(uplink, attachment);
                 attachment::replace_xdp(self.programs.xdp()?, &link)?;
-                self.undo
-                    .push(move || attachment::replace_xdp(&mut old_xdp(&directory)?, &link));
+                self.undo.push(move || attachment::replace_xdp(&mut old_xdp(&directory)?, &link));
             }
             Attachment::Tcx(hook) => {
                 let link = self.link_path(uplink, attachment);
@@ -296,8 +288,8 @@ impl Work<'_> {
 /// Decides whether a failed way leads to the next one, and what to say about it. What another
 /// way cannot cure, or what would be hidden by taking it, remains an error.
 fn why_not(candidate: Attachment, error: DatapathError) -> Result<Option<String>, DatapathError> {
-    let DatapathError::XdpRefused { ref source, .. } | DatapathError::TcRefused { ref source, .. } =
-        error
+    let (DatapathError::XdpRefused { source, .. } | DatapathError::TcRefused { source, .. }) =
+        &error
     else {
         return Err(error);
     };

@@ -125,7 +125,7 @@ mod tests {
         );
         assert_eq!(candidates("/proc/1/ns/net"), [PathBuf::from("/proc/1/ns/net")]);
         for nothing in ["", ".", ".."] {
-            assert_eq!(candidates(nothing), [PathBuf::new(); 0], "{nothing:?}");
+            assert!(candidates(nothing).is_empty(), "{nothing:?}");
         }
     }
 

@@ -62,18 +62,21 @@ pub(crate) const CLSACT: &str = "clsact";
 /// # Errors
 /// [`NetError::Netlink`].
 pub(crate) fn ingress_qdisc(index: u32) -> Result<Option<String>, NetError> {
-    ask(format!("listing the queueing disciplines of interface #{index}"), async |handle: Handle| {
-        let mut qdiscs = handle.qdisc().get().execute();
-        let mut found = None;
-        while let Some(qdisc) = qdiscs.try_next().await? {
-            if u32::try_from(qdisc.header.index) == Ok(index)
-                && qdisc.header.parent == TcHandle::CLSACT
-            {
-                found = kind_of(&qdisc);
+    ask(
+        format!("listing the queueing disciplines of interface #{index}"),
+        async |handle: Handle| {
+            let mut qdiscs = handle.qdisc().get().execute();
+            let mut found = None;
+            while let Some(qdisc) = qdiscs.try_next().await? {
+                if u32::try_from(qdisc.header.index) == Ok(index)
+                    && qdisc.header.parent == TcHandle::CLSACT
+                {
+                    found = kind_of(&qdisc);
+                }
             }
-        }
-        Ok(found)
-    })
+            Ok(found)
+        },
+    )
 }
 
 /// Removes the `clsact` queueing discipline with everything on it. That it is gone already is
@@ -82,13 +85,14 @@ pub(crate) fn ingress_qdisc(index: u32) -> Result<Option<String>, NetError> {
 /// # Errors
 /// [`NetError::Netlink`].
 pub(crate) fn remove_clsact(index: u32) -> Result<(), NetError> {
-    let removed = ask(format!("removing clsact from interface #{index}"), async |handle: Handle| {
-        let mut request = handle.qdisc().del(as_signed(index));
-        let header = &mut request.message_mut().header;
-        header.parent = TcHandle::CLSACT;
-        header.handle = TcHandle { major: TcHandle::CLSACT.major, minor: 0 };
-        request.execute().await
-    });
+    let removed =
+        ask(format!("removing clsact from interface #{index}"), async |handle: Handle| {
+            let mut request = handle.qdisc().del(as_signed(index));
+            let header = &mut request.message_mut().header;
+            header.parent = TcHandle::CLSACT;
+            header.handle = TcHandle { major: TcHandle::CLSACT.major, minor: 0 };
+            request.execute().await
+        });
     unless_gone(removed)
 }
 

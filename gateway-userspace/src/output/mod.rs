@@ -107,12 +107,12 @@ mod tests {
 
     #[test]
     fn answers_end_in_one_line_feed_in_every_format() {
-        let view = View::Detach(DetachView { detached: vec!["wan".to_owned()] });
+        let view = View::Detach(DetachView { detached: vec!["wan".to_owned()], notes: Vec::new() });
         assert_eq!(printed(&view, Format::Plain), "detached wan\n");
-        assert_eq!(printed(&view, Format::Json), "{\"detached\":[\"wan\"]}\n");
+        assert_eq!(printed(&view, Format::Json), "{\"detached\":[\"wan\"],\"notes\":[]}\n");
         assert_eq!(
             printed(&view, Format::JsonPretty),
-            "{\n  \"detached\": [\n    \"wan\"\n  ]\n}\n"
+            "{\n  \"detached\": [\n    \"wan\"\n  ],\n  \"notes\": []\n}\n"
         );
         let text = View::Text(TextView { text: "a\nb\n".to_owned() });
         assert_eq!(printed(&text, Format::Plain), "a\nb\n");
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn only_plain_text_on_a_terminal_is_redrawn() {
-        let view = View::Detach(DetachView { detached: Vec::new() });
+        let view = View::Detach(DetachView { detached: Vec::new(), notes: Vec::new() });
         for (terminal, format, redrawn) in [
             (true, Format::Plain, true),
             (false, Format::Plain, false),
@@ -146,7 +146,8 @@ mod tests {
             }
         }
         let mut output = Output::new(Gone, Format::Plain);
-        let error = output.print(&View::Detach(DetachView { detached: Vec::new() }));
+        let error =
+            output.print(&View::Detach(DetachView { detached: Vec::new(), notes: Vec::new() }));
         assert_eq!(error.expect_err("nobody reads").kind(), io::ErrorKind::BrokenPipe);
     }
 

@@ -11,6 +11,7 @@ const DAY_MS: u64 = 24 * HOUR_MS;
 pub(super) fn duration(ms: u64) -> String {
     match ms {
         0..SEC_MS => format!("{ms}ms"),
+        SEC_MS..MINUTE_MS if ms % SEC_MS < 100 => format!("{}s", ms / SEC_MS),
         SEC_MS..MINUTE_MS => format!("{}.{}s", ms / SEC_MS, ms % SEC_MS / 100),
         MINUTE_MS..HOUR_MS => format!("{}m{}s", ms / MINUTE_MS, ms % MINUTE_MS / SEC_MS),
         HOUR_MS..DAY_MS => format!("{}h{}m", ms / HOUR_MS, ms % HOUR_MS / MINUTE_MS),
@@ -56,6 +57,7 @@ mod tests {
         for (ms, text) in [
             (0, "0ms"),
             (999, "999ms"),
+            (30_000, "30s"),
             (1_234, "1.2s"),
             (59_999, "59.9s"),
             (60_000, "1m0s"),

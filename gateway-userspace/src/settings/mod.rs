@@ -31,9 +31,9 @@ pub use name::{INTERFACE_NAME_LEN_MAX, check_interface_name};
 pub use packet_path::{ULA, is_ula};
 pub use problem::{Problem, SettingsError};
 pub use profile::{Profile, TimeoutsSecs, rfc_floor};
-pub use sizes::{TABLE_ENTRIES_MAX, TABLE_ENTRIES_MIN, TableSize, TableSizes};
+pub use sizes::{TABLE_ENTRIES_MAX, TABLE_ENTRIES_MIN, TableSize};
 
-use crate::datapath::{GatewayName, HookChoice};
+use crate::datapath::{GatewayName, HookChoice, TableSizes};
 
 /// What may come in without a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -52,20 +52,20 @@ pub fn to_packet_path(prefix: &IpNet) -> Prefix {
         IpNet::V4(_) => MAPPED_BITS,
         IpNet::V6(_) => 0,
     };
-    Prefix { address: prefix.network().into(), len: u32::from(mapped_bits + prefix.prefix_len()) }
+    Prefix::new(prefix.network().into(), u32::from(mapped_bits + prefix.prefix_len()))
 }
 
-/// The prefix as people write it, from the shape of the packet path. A length beyond 128, which
-/// only a foreign writer can have left in the map, counts as 128.
+/// The prefix as people write it, from the shape of the packet path.
 #[must_use]
 pub fn from_packet_path(prefix: &Prefix) -> IpNet {
-    let len = u8::try_from(prefix.len).unwrap_or(u8::MAX).min(128);
-    match prefix.address.to_ip() {
+    // A mask has 128 bits, so the length always fits.
+    let len = u8::try_from(prefix.len()).unwrap_or(128);
+    match prefix.address().to_ip() {
         IpAddr::V4(address) if len >= MAPPED_BITS => {
             IpNet::V4(Ipv4Net::new_assert(address, len - MAPPED_BITS))
         }
         IpAddr::V4(_) | IpAddr::V6(_) => {
-            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_octets(prefix.address.0), len))
+            IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_octets(prefix.address().0), len))
         }
     }
 }
@@ -99,7 +99,7 @@ mod tests {
             assert_eq!(from_packet_path(&to_packet_path(&prefix)).to_string(), text);
         }
         let ipv4 = to_packet_path(&parse("10.0.0.0/8").expect("valid prefix"));
-        assert_eq!((ipv4.address.ipv4_octets(), ipv4.len), ([10, 0, 0, 0], 104));
+        assert_eq!((ipv4.address().ipv4_octets(), ipv4.len()), ([10, 0, 0, 0], 104));
     }
 
     #[test]

@@ -131,7 +131,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
             return None;
         };
         let mut converted = Vec::new();
-        for element in elements.iter() {
+        for element in elements {
             let line = self.lines.line_of(element);
             match convert(element.get_ref()) {
                 Some(value) => converted.push(Located { line, value }),

@@ -2,6 +2,8 @@
 
 use gateway_common::limits::{ESTABLISHED_AUTO_ENTRIES, FLOW_MEMORY_BYTES, HALF_OPEN_AUTO_DIVISOR};
 
+use crate::datapath::TableSizes;
+
 /// The least entries of a flow table. Below, the kernel's LRU list, which works in batches for
 /// each CPU, has nothing left to choose from.
 pub const TABLE_ENTRIES_MIN: u32 = 1_024;
@@ -20,15 +22,6 @@ pub enum TableSize {
     Auto,
     /// This many entries.
     Entries(u32),
-}
-
-/// The sizes of both flow tables, in entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TableSizes {
-    /// Of the table of new flows.
-    pub half_open_max: u32,
-    /// Of the table of established flows.
-    pub established_max: u32,
 }
 
 impl TableSizes {

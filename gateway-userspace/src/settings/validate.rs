@@ -104,10 +104,7 @@ fn refuse_what_comes_later(raw: &RawSettings, problems: &mut Vec<Problem>) {
     }
 }
 
-fn gateway_name(
-    name: Option<Located<String>>,
-    problems: &mut Vec<Problem>,
-) -> Option<GatewayName> {
+fn gateway_name(name: Option<Located<String>>, problems: &mut Vec<Problem>) -> Option<GatewayName> {
     let Located { line, value } = name?;
     GatewayName::new(value)
         .map_err(|why| problems.push(Problem::new(line, format!("'name' in [gateway]: {why}"))))
@@ -138,8 +135,8 @@ fn uplinks(uplinks: Vec<Located<String>>, problems: &mut Vec<Problem>) -> Vec<St
 fn pass_ethertypes(ethertypes: &[Located<u16>], problems: &mut Vec<Problem>) -> Vec<u16> {
     let mut passed: Vec<u16> = Vec::new();
     for &Located { line, value } in ethertypes {
-        let parsed = PARSED_ETHERTYPES.iter().find(|(ethertype, _)| *ethertype == value);
-        let complaint = match parsed {
+        let judged = PARSED_ETHERTYPES.iter().find(|(ethertype, _)| *ethertype == value);
+        let complaint = match judged {
             Some((_, kind)) => {
                 Some(format!("{value:#06x} is {kind}, which the gateway judges itself"))
             }

@@ -4,19 +4,34 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{PolicyView, UplinkView};
+use super::PolicyView;
 
 /// The answer of `attach`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AttachView {
     /// The gateway.
     pub name: String,
-    /// Whether the gateway was attached before and has been updated in place.
-    pub updated: bool,
+    /// Whether the gateway is new; otherwise it was updated and keeps its flows and counters.
+    pub created: bool,
     /// The interfaces it protects.
-    pub uplinks: Vec<UplinkView>,
+    pub uplinks: Vec<AttachedUplinkView>,
     /// What the operator should know, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// An interface that is protected now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct AttachedUplinkView {
+    /// Its name.
+    pub name: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// Whether it is new in the gateway; otherwise its programs were replaced in place.
+    pub created: bool,
+    /// The ingress hook: `xdp`, `xdp-generic` or `tc`.
+    pub hook: &'static str,
+    /// How the egress program is attached: `tcx` or `clsact`.
+    pub egress: &'static str,
 }
 
 /// The answer of `detach`.
@@ -24,6 +39,8 @@ pub struct AttachView {
 pub struct DetachView {
     /// The gateways that were detached.
     pub detached: Vec<String>,
+    /// What the operator should know, one sentence each.
+    pub notes: Vec<String>,
 }
 
 /// The answer of `check` for a valid file.

@@ -196,7 +196,8 @@ mod tests {
             marks: mark::OPENED,
             ..FlowHalf::default()
         };
-        let entry = FlowEntry { outbound, inbound, created: Ticks(100_000), ..FlowEntry::default() };
+        let entry =
+            FlowEntry { outbound, inbound, created: Ticks(100_000), ..FlowEntry::default() };
         (key, entry)
     }
 }

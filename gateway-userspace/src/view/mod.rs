@@ -10,12 +10,15 @@ mod status;
 use serde::Serialize;
 
 pub use actions::{
-    AttachView, CheckView, DetachView, ManView, SettingsView, TextView, WarningView,
+    AttachView, AttachedUplinkView, CheckView, DetachView, ManView, SettingsView, TextView,
+    WarningView,
 };
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
 pub use policy::{AllowView, MartiansView, PolicyView, TimeoutsView};
 pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
-pub use status::{AttachmentView, GatewayView, StatusView, UplinkView};
+pub use status::{
+    AttachmentView, GatewayView, StatusElement, StatusView, UnreadableView, UplinkView,
+};
 
 /// The answer of any command.
 #[derive(Clone, Debug, PartialEq, Serialize)]

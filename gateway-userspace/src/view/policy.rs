@@ -55,9 +55,8 @@ impl Serialize for TimeoutsView {
 
 impl From<&Config> for PolicyView {
     fn from(config: &Config) -> Self {
-        let secs = |class: TimeoutClass| {
-            config.timeout(class).0 / u64::from(config.ticks_per_sec.max(1))
-        };
+        let secs =
+            |class: TimeoutClass| config.timeout(class).0 / u64::from(config.ticks_per_sec.max(1));
         let exceptions = config.martian_exceptions.iter();
         let ethertypes = config.pass_ethertypes.iter();
         Self {

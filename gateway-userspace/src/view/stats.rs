@@ -170,8 +170,7 @@ mod tests {
 
     #[test]
     fn rates_are_differences_over_time() {
-        let rates =
-            RatesView::between(&stats(12, 1000), stats(15, 4000), Duration::from_millis(2000));
+        let rates = RatesView::between(&stats(12, 1000), stats(15, 4000), Duration::from_secs(2));
         let json = serde_json::to_value(&rates).expect("plain data");
         assert_eq!(json["interval_ms"], 2000);
         let verdict = &json["verdicts"][0];

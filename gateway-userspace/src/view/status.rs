@@ -9,7 +9,26 @@ use super::{FlowTablesView, PolicyView};
 #[serde(transparent)]
 pub struct StatusView {
     /// The gateways, sorted by name.
-    pub gateways: Vec<GatewayView>,
+    pub gateways: Vec<StatusElement>,
+}
+
+/// One element of the answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum StatusElement {
+    /// A gateway that this version understands.
+    Readable(Box<GatewayView>),
+    /// Another version's, or a damaged one.
+    Unreadable(UnreadableView),
+}
+
+/// A gateway that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct UnreadableView {
+    /// Its name.
+    pub name: String,
+    /// Why it cannot be read, and what to do.
+    pub error: String,
 }
 
 /// One gateway.
@@ -40,8 +59,8 @@ pub struct UplinkView {
     pub ifindex: u32,
     /// Whether it still exists.
     pub present: bool,
-    /// The ingress hook: `xdp`, `xdp-generic` or `tc`.
-    pub hook: &'static str,
+    /// The ingress hook: `xdp`, `xdp-generic` or `tc`; `null` when none is attached any more.
+    pub hook: Option<&'static str>,
     /// The program that judges what comes in; `null` when it is no longer attached.
     pub ingress: Option<AttachmentView>,
     /// The program that judges what goes out; `null` when it is no longer attached.
@@ -55,4 +74,56 @@ pub struct AttachmentView {
     pub program_id: u32,
     /// How it is attached: `xdp`, `tcx` or `clsact`.
     pub attachment: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_common::config::Config;
+
+    use super::*;
+
+    #[test]
+    fn the_json_is_an_array_of_gateways() {
+        let uplink = UplinkView {
+            name: "eth0".to_owned(),
+            ifindex: 2,
+            present: true,
+            hook: Some("tc"),
+            ingress: Some(AttachmentView { program_id: 17, attachment: "tcx" }),
+            egress: None,
+        };
+        let flows = FlowTablesView {
+            half_open: 1,
+            established: 2,
+            half_open_max: 1_024,
+            established_max: 4_096,
+        };
+        let policy = PolicyView::from(&Config::new(250));
+        let gateway = GatewayView {
+            name: "wan".to_owned(),
+            mode: "armed",
+            abi_version: 1,
+            uplinks: vec![uplink],
+            flows,
+            policy: policy.clone(),
+        };
+        let unreadable = UnreadableView { name: "x".to_owned(), error: "damaged".to_owned() };
+        let view = StatusView {
+            gateways: vec![
+                StatusElement::Readable(Box::new(gateway)),
+                StatusElement::Unreadable(unreadable),
+            ],
+        };
+        let policy_json = serde_json::to_string(&policy).expect("plain data");
+        let expected = [
+            r#"[{"name":"wan","mode":"armed","abi_version":1,"uplinks":[{"name":"eth0","#,
+            r#""ifindex":2,"present":true,"hook":"tc","#,
+            r#""ingress":{"program_id":17,"attachment":"tcx"},"egress":null}],"#,
+            r#""flows":{"half_open":1,"established":2,"half_open_max":1024,"#,
+            r#""established_max":4096},"#,
+            policy_json.trim_start_matches('{'),
+            r#",{"name":"x","error":"damaged"}]"#,
+        ];
+        assert_eq!(serde_json::to_string(&view).expect("plain data"), expected.concat());
+    }
 }

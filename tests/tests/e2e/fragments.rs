@@ -22,8 +22,7 @@ in_every_hook!(fragments_may_come_in_any_order);
 /// come in, one flow each, and no flow without ports.
 fn large_datagrams_pass_both_ways(hook: Hook) {
     let lab = Lab::new();
-    let _services =
-        FAMILIES.map(|family| socket::udp_echo(&lab.outside, OUTSIDE.port(family, 7)));
+    let _services = FAMILIES.map(|family| socket::udp_echo(&lab.outside, OUTSIDE.port(family, 7)));
     lab.attach(hook);
     for family in FAMILIES {
         let datagram: Vec<u8> = (0..=255).cycle().take(8_000).collect();
@@ -44,9 +43,8 @@ fn large_datagrams_pass_both_ways(hook: Hook) {
 /// RFC4787-REQ-14, E36: later fragments may overtake the first.
 fn fragments_may_come_in_any_order(hook: Hook) {
     let lab = Lab::new();
-    let silent = FAMILIES.map(|family| {
-        Server::udp(&lab.outside, OUTSIDE.port(family, 7), |_| None)
-    });
+    let silent =
+        FAMILIES.map(|family| Server::udp(&lab.outside, OUTSIDE.port(family, 7), |_| None));
     lab.attach(hook);
     let link = Link::open(&lab.router, "gateway");
     let payload: Vec<u8> = (0..=255).cycle().take(4_000).collect();
@@ -77,9 +75,8 @@ fn fragments_may_come_in_any_order(hook: Hook) {
 #[test]
 fn unsolicited_fragments_are_dropped() {
     let lab = Lab::new();
-    let _silent = FAMILIES.map(|family| {
-        Server::udp(&lab.outside, OUTSIDE.port(family, 7), |_| None)
-    });
+    let _silent =
+        FAMILIES.map(|family| Server::udp(&lab.outside, OUTSIDE.port(family, 7), |_| None));
     lab.attach(Hook::Xdp);
     let link = Link::open(&lab.router, "gateway");
     for family in FAMILIES {

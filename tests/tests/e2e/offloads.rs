@@ -43,8 +43,7 @@ fn jumbo_frames(hook: Hook) {
 /// Sends much both ways, and checks that the flow counted packets as they are on the wire.
 fn bulk_transfer(hook: Hook, options: Options) {
     let lab = Lab::with(options);
-    let _services =
-        FAMILIES.map(|family| socket::tcp_echo(&lab.outside, OUTSIDE.port(family, 7)));
+    let _services = FAMILIES.map(|family| socket::tcp_echo(&lab.outside, OUTSIDE.port(family, 7)));
     lab.attach(hook);
     let payload: Vec<u8> = (0..=250).cycle().take(PAYLOAD).collect();
     for family in FAMILIES {
@@ -80,7 +79,10 @@ fn assert_wire_counts(flow: &Value, direction: &str, mtu: u16) {
     let headers_min = if flow["family"] == "ipv4" { 40 } else { 60 };
     let payload = PAYLOAD as u64;
     let packets_min = payload.div_ceil(u64::from(mtu) - headers_min);
-    assert!(packets >= packets_min, "{packets} packets {direction}, at least {packets_min}: {flow}");
+    assert!(
+        packets >= packets_min,
+        "{packets} packets {direction}, at least {packets_min}: {flow}"
+    );
     let bytes_min = payload + packets_min * headers_min;
     // Options, acknowledgments of the other direction and a few retransmissions.
     let bytes_max = payload + packets * (headers_min + 40) + payload / 10;

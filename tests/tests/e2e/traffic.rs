@@ -52,8 +52,8 @@ fn a_half_closed_connection_still_delivers(hook: Hook) {
         stream.read_to_end(&mut question)?;
         stream.write_all(&vec![question[0]; ANSWER])
     };
-    let _services = FAMILIES
-        .map(|family| Server::tcp(&lab.outside, OUTSIDE.port(family, 9), server));
+    let _services =
+        FAMILIES.map(|family| Server::tcp(&lab.outside, OUTSIDE.port(family, 9), server));
     lab.attach(hook);
     for family in FAMILIES {
         let server = OUTSIDE.port(family, 9);

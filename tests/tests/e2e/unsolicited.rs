@@ -56,8 +56,7 @@ fn what_outside_starts_is_dropped(hook: Hook) {
 /// only, and replies to anybody else's probes stay out.
 fn only_the_peer_may_answer(hook: Hook) {
     let lab = Lab::new();
-    let _services =
-        FAMILIES.map(|family| socket::udp_echo(&lab.outside, OUTSIDE.port(family, 7)));
+    let _services = FAMILIES.map(|family| socket::udp_echo(&lab.outside, OUTSIDE.port(family, 7)));
     lab.attach(hook);
     let link = Link::open(&lab.router, "gateway");
     for family in FAMILIES {
@@ -94,15 +93,15 @@ fn only_the_peer_may_answer(hook: Hook) {
 /// forges is answered, and the live connection does not notice.
 fn forged_segments_reach_nobody(hook: Hook) {
     let lab = Lab::new();
-    let _services =
-        FAMILIES.map(|family| socket::tcp_echo(&lab.outside, OUTSIDE.port(family, 7)));
+    let _services = FAMILIES.map(|family| socket::tcp_echo(&lab.outside, OUTSIDE.port(family, 7)));
     lab.attach(hook);
     let link = Link::open(&lab.router, "gateway");
     for family in FAMILIES {
         let stream = socket::connect(&lab.inside, OUTSIDE.port(family, 7), PATIENCE);
         let stream = stream.expect("a connection");
         let port = stream.local_addr().expect("connected").port();
-        let unknown = [flag::SYN, flag::SYN | flag::ACK, flag::ACK, flag::FIN | flag::ACK, flag::RST];
+        let unknown =
+            [flag::SYN, flag::SYN | flag::ACK, flag::ACK, flag::FIN | flag::ACK, flag::RST];
         lab.expect_drops("no-flow", 5, || {
             for flags in unknown {
                 link.send(&datagram(family, OUTSIDE, INSIDE).tcp(7, 1, flags).frame());
@@ -146,7 +145,8 @@ fn only_the_host_that_was_pinged_may_reply() {
 fn other_protocols_follow_the_same_rule() {
     let lab = Lab::new();
     lab.attach(Hook::Xdp);
-    let (router, gateway) = (Link::open(&lab.router, "gateway"), Link::open(&lab.gateway, "uplink"));
+    let (router, gateway) =
+        (Link::open(&lab.router, "gateway"), Link::open(&lab.gateway, "uplink"));
     for family in FAMILIES {
         let chunk = [1, 0, 0, 4];
         let from = |source: Dual, destination: Dual| {
@@ -159,7 +159,9 @@ fn other_protocols_follow_the_same_rule() {
             ]
         };
         lab.expect_drops("no-flow", 4, || {
-            from(OUTSIDE, GATEWAY).iter().for_each(|packet| router.send(&packet.frame()));
+            for packet in from(OUTSIDE, GATEWAY) {
+                router.send(&packet.frame());
+            }
         });
         let created = lab.packets("out", "flow-created");
         for packet in from(GATEWAY, OUTSIDE) {
@@ -167,7 +169,9 @@ fn other_protocols_follow_the_same_rule() {
         }
         assert_eq!(lab.packets("out", "flow-created"), created + 4);
         let passed = lab.packets("in", "flow");
-        from(OUTSIDE, GATEWAY).iter().for_each(|packet| router.send(&packet.frame()));
+        for packet in from(OUTSIDE, GATEWAY) {
+            router.send(&packet.frame());
+        }
         tests::wait::until_true("the answers", || lab.packets("in", "flow") == passed + 4);
     }
 }

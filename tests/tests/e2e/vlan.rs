@@ -19,7 +19,8 @@ in_every_hook!(tags_hide_nothing);
 fn a_flow_belongs_to_its_vlan(hook: Hook) {
     let lab = Lab::new();
     lab.attach(hook);
-    let (router, gateway) = (Link::open(&lab.router, "gateway"), Link::open(&lab.gateway, "uplink"));
+    let (router, gateway) =
+        (Link::open(&lab.router, "gateway"), Link::open(&lab.gateway, "uplink"));
     for family in FAMILIES {
         let question = Packet::ip(GATEWAY.ip(family), OUTSIDE.ip(family))
             .macs(UPLINK_MAC, ROUTER_MAC)
@@ -40,12 +41,15 @@ fn a_flow_belongs_to_its_vlan(hook: Hook) {
         let passed = lab.packets("in", "flow");
         router.send(&answer.clone().vlan(10).frame());
         // Priority bits are not part of the VLAN.
-        router.send(&answer.clone().vlan(7 << 13 | 10).frame());
+        router.send(&answer.clone().vlan(0xe000 | 0xa).frame());
         wait::until_true("the answers", || lab.packets("in", "flow") == passed + 2);
         let remote = json!(OUTSIDE.ip(family).to_string());
         let flows = lab.flows();
-        let vlans: Vec<_> =
-            flows.iter().filter(|flow| flow["remote"] == remote).map(|flow| &flow["vlan"]).collect();
+        let vlans: Vec<_> = flows
+            .iter()
+            .filter(|flow| flow["remote"] == remote)
+            .map(|flow| &flow["vlan"])
+            .collect();
         assert_eq!(vlans, [&json!(10)], "{flows:#?}");
     }
 }
@@ -57,9 +61,11 @@ fn tags_hide_nothing(hook: Hook) {
     let router = Link::open(&lab.router, "gateway");
     for family in FAMILIES {
         let syn = || {
-            Packet::ip(OUTSIDE.ip(family), GATEWAY.ip(family))
-                .macs(ROUTER_MAC, UPLINK_MAC)
-                .tcp(40_000, 22, flag::SYN)
+            Packet::ip(OUTSIDE.ip(family), GATEWAY.ip(family)).macs(ROUTER_MAC, UPLINK_MAC).tcp(
+                40_000,
+                22,
+                flag::SYN,
+            )
         };
         lab.expect_drops("no-flow", 3, || {
             router.send(&syn().vlan(0).frame());

@@ -46,7 +46,7 @@ pub(super) fn run(context: &Context, args: &FlowArgs) -> Result<View> {
     let FlowArgs { filter, .. } = args;
     let command = args.command.unwrap_or(FlowCommand::Show);
     check_filter(command, filter)?;
-    let gateway = select::open(context, args.name.as_ref())?;
+    let mut gateway = select::open(context, args.name.as_ref())?;
     let flows = LiveFlows::read(&gateway)?.matching(filter);
     let name = gateway.name().to_string();
     Ok(match command {
@@ -54,7 +54,7 @@ pub(super) fn run(context: &Context, args: &FlowArgs) -> Result<View> {
         FlowCommand::Count => View::FlowCount(FlowCountView { name, count: flows.len() }),
         FlowCommand::Get => View::Flow(flows.only()?),
         FlowCommand::Delete | FlowCommand::Flush => {
-            View::FlowsRemoved(FlowsRemovedView { name, deleted: flows.remove(&gateway)? })
+            View::FlowsRemoved(FlowsRemovedView { name, deleted: flows.remove(&mut gateway)? })
         }
     })
 }

@@ -1,40 +1,43 @@
 //! What was done, in a few lines.
 
-use super::status::{policy, uplinks};
+use super::status::policy;
 use crate::{
-    output::units::{memory, plural},
+    output::{
+        table::{numbers, render, words},
+        units::{memory, plural},
+    },
     view::{AttachView, CheckView, DetachView, ManView, SettingsView},
 };
 
 pub(super) fn attach(view: &AttachView) -> String {
-    let done = if view.updated { "updated" } else { "attached" };
-    let mut text = format!("{done} gateway {}\n\n{}", view.name, uplinks(&view.uplinks));
-    for note in &view.notes {
-        text.push_str(&format!("\nnote: {note}"));
-    }
-    if !view.notes.is_empty() {
-        text.push('\n');
-    }
-    text
+    let done = if view.created { "attached" } else { "updated" };
+    let columns = [words("UPLINK"), numbers("IFINDEX"), words("HOOK"), words("EGRESS")];
+    let rows = view.uplinks.iter().map(|uplink| {
+        [
+            uplink.name.clone(),
+            uplink.ifindex.to_string(),
+            uplink.hook.to_owned(),
+            uplink.egress.to_owned(),
+        ]
+    });
+    format!("{done} gateway {}\n\n{}{}", view.name, render(columns, rows), notes(&view.notes))
 }
 
 pub(super) fn detach(view: &DetachView) -> String {
-    if view.detached.is_empty() {
-        return "no gateway is attached\n".to_owned();
-    }
-    view.detached.iter().map(|name| format!("detached {name}\n")).collect()
+    let done = if view.detached.is_empty() {
+        "no gateway is attached\n".to_owned()
+    } else {
+        format!("detached {}\n", view.detached.join(", "))
+    };
+    done + &notes(&view.notes)
 }
 
 pub(super) fn check(view: &CheckView) -> String {
     let SettingsView { half_open_max, established_max, flow_memory_bytes, .. } = view.settings;
     let settings = &view.settings;
-    let warnings: String = view
-        .warnings
-        .iter()
-        .map(|warning| {
-            format!("warning: {}:{}: {}\n", view.file.display(), warning.line, warning.message)
-        })
-        .collect();
+    let warnings = lines(view.warnings.iter().map(|warning| {
+        format!("warning: {}:{}: {}", view.file.display(), warning.line, warning.message)
+    }));
     format!(
         "{}: ok\n{warnings}\ngateway:    {}\nuplinks:    {}\nhook:       {}\nprofile:    {}\n\
          flows:      half-open {half_open_max}, established {established_max} ({})\n{}",
@@ -54,6 +57,58 @@ pub(super) fn check(view: &CheckView) -> String {
 
 pub(super) fn man(view: &ManView) -> String {
     let count = view.pages.len();
-    let pages: String = view.pages.iter().map(|page| format!("{}\n", page.display())).collect();
+    let pages = lines(view.pages.iter().map(|page| page.display().to_string()));
     format!("wrote {count} {}\n{pages}", plural(count, "page", "pages"))
+}
+
+fn notes(notes: &[String]) -> String {
+    lines(notes.iter().map(|note| format!("note: {note}")))
+}
+
+/// Each text on a line of its own.
+fn lines(texts: impl Iterator<Item = String>) -> String {
+    texts.map(|text| text + "\n").collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::view::AttachedUplinkView;
+
+    #[test]
+    fn attaching_says_what_sits_where() {
+        let mut view = AttachView {
+            name: "wan".to_owned(),
+            created: true,
+            uplinks: vec![AttachedUplinkView {
+                name: "eth0".to_owned(),
+                ifindex: 2,
+                created: true,
+                hook: "xdp",
+                egress: "tcx",
+            }],
+            notes: Vec::new(),
+        };
+        let expected = "\
+attached gateway wan
+
+UPLINK  IFINDEX  HOOK  EGRESS
+eth0          2  xdp   tcx
+";
+        assert_eq!(attach(&view), expected);
+        view.created = false;
+        view.notes.push("interface eth0 is down".to_owned());
+        let updated = expected.replace("attached", "updated") + "note: interface eth0 is down\n";
+        assert_eq!(attach(&view), updated);
+    }
+
+    #[test]
+    fn detaching_names_what_is_gone() {
+        let view = |detached: &[&str], notes: &[&str]| {
+            let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
+            detach(&DetachView { detached: owned(detached), notes: owned(notes) })
+        };
+        assert_eq!(view(&["lan", "wan"], &[]), "detached lan, wan\n");
+        assert_eq!(view(&[], &["tidied up"]), "no gateway is attached\nnote: tidied up\n");
+    }
 }

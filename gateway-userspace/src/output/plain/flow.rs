@@ -8,7 +8,7 @@ use crate::{
     view::{FlowView, FlowsRemovedView},
 };
 
-pub(super) fn list<'v>(flows: impl IntoIterator<Item = &'v FlowView>) -> String {
+pub(super) fn list<'v>(flows: impl Iterator<Item = &'v FlowView> + Clone) -> String {
     let columns = [
         words("PROTO"),
         words("LOCAL"),
@@ -23,7 +23,7 @@ pub(super) fn list<'v>(flows: impl IntoIterator<Item = &'v FlowView>) -> String 
         numbers("IDLE"),
         numbers("EXPIRES-IN"),
     ];
-    render(columns, flows.into_iter().map(row))
+    render(columns, flows.map(row))
 }
 
 pub(super) fn removed(view: &FlowsRemovedView) -> String {
@@ -93,7 +93,7 @@ mod tests {
             state: "unreplied",
             ..tcp.clone()
         };
-        let text = list([&tcp, &ping]);
+        let text = list([&tcp, &ping].into_iter());
         let expected = "\
 PROTO  LOCAL              REMOTE           VLAN   STATE        PACKETS-OUT  BYTES-OUT  PACKETS-IN  BYTES-IN   AGE  IDLE  EXPIRES-IN
 tcp    [2a00:1::5]:40000  [2a00:2::1]:443  -      established            3        222           2       150  1.2s  20ms        2h3m

@@ -15,7 +15,7 @@ pub(super) fn render(view: &View) -> String {
         View::Check(view) => actions::check(view),
         View::Status(view) => status::status(view),
         View::FlowList(view) => flow::list(view.flows.iter()),
-        View::Flow(view) => flow::list([view]),
+        View::Flow(view) => flow::list(std::iter::once(view)),
         View::FlowCount(view) => format!("{}\n", view.count),
         View::FlowsRemoved(view) => flow::removed(view),
         View::Stats(view) => stats::stats(view),

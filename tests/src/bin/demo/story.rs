@@ -18,6 +18,11 @@ impl Story {
         (self.held, self.all)
     }
 
+    /// Whether every expectation held so far.
+    pub(crate) const fn holds(&self) -> bool {
+        self.held == self.all
+    }
+
     /// Draws the lab.
     #[expect(clippy::unused_self, reason = "the story is told through one value")]
     pub(crate) fn picture(&self) {

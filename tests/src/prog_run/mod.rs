@@ -4,6 +4,9 @@
 //! independent of each other. [`Programs::run`] puts a frame through one program;
 //! [`Programs::state`] before and after shows everything that it changed.
 
+#[cfg(test)]
+mod tests;
+
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions, TestRunResult,
     maps::{Array, HashMap as BpfHashMap, MapData, MapError, PerCpuArray},

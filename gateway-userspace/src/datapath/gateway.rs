@@ -1,0 +1,311 @@
+//! Reading what an attached gateway knows.
+
+use std::{collections::HashSet, os::fd::AsFd, path::Path};
+
+use aya::{
+    TestRun, TestRunOptions,
+    maps::{HashMap, IterableMap, MapData, MapError, PerCpuArray},
+    programs::SchedClassifier,
+};
+use aya_obj::generated::bpf_prog_type;
+use gateway_common::{
+    abi::{ABI_VERSION, name},
+    config::Config,
+    counter::{Counter, FlowEvent},
+    flow::FlowEntry,
+    tables::Table,
+    timeouts::Ticks,
+    tuple::{Direction, FlowKey},
+    verdict::Reason,
+};
+
+use super::{
+    DatapathError, GatewayName, UplinkStatus,
+    bpffs::{self, Root},
+    error::errno_of,
+    maps::{self, ConfigMaps, reading, writing},
+    meta::{META, Meta, MetaMap},
+    pin::{self, GatewayDir},
+    status, sys,
+};
+
+type FlowTable = HashMap<MapData, FlowKey, FlowEntry>;
+
+/// The sizes of the flow tables, in entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TableSizes {
+    /// Of the table of new flows.
+    pub half_open_max: u32,
+    /// Of the table of established flows.
+    pub established_max: u32,
+}
+
+/// The names of the gateways attached below `bpffs`, sorted.
+///
+/// # Errors
+/// [`DatapathError::NotBpffs`] or [`DatapathError::Bpffs`].
+pub fn list(bpffs: &Path) -> Result<Vec<GatewayName>, DatapathError> {
+    Root::find(bpffs)?.map_or(Ok(Vec::new()), |root| root.names())
+}
+
+/// An attached gateway.
+pub struct Gateway {
+    name: GatewayName,
+    directory: GatewayDir,
+    meta: Meta,
+    config: ConfigMaps,
+    half_open: FlowTable,
+    established: FlowTable,
+    verdicts: PerCpuArray<MapData, Counter>,
+    flow_events: PerCpuArray<MapData, u64>,
+    clock: SchedClassifier,
+}
+
+impl Gateway {
+    /// Opens the gateway of that name, whose pins must be what this version attaches.
+    ///
+    /// # Errors
+    /// [`DatapathError::NotAttached`], [`DatapathError::StalePins`],
+    /// [`DatapathError::Damaged`] or [`DatapathError::NotBpffs`].
+    pub fn open(bpffs: &Path, name: &GatewayName) -> Result<Self, DatapathError> {
+        let directory = Root::find(bpffs)?.map(|root| root.gateway(name));
+        let directory = directory.filter(GatewayDir::exists).ok_or_else(|| {
+            let path = bpffs::gateway_path(bpffs, name);
+            DatapathError::NotAttached { name: name.to_string(), path }
+        })?;
+        let (_, meta) = open_meta(name, &directory)?;
+        maps::check_all(name, &directory)?;
+        Ok(Self {
+            config: ConfigMaps::open(name, &directory)?,
+            half_open: maps::open(name, &directory, name::HALF_OPEN)?,
+            established: maps::open(name, &directory, name::ESTABLISHED)?,
+            verdicts: maps::open(name, &directory, name::VERDICTS)?,
+            flow_events: maps::open(name, &directory, name::FLOW_EVENTS)?,
+            clock: open_clock(name, &directory)?,
+            name: name.clone(),
+            directory,
+            meta,
+        })
+    }
+
+    /// The gateway's name.
+    #[must_use]
+    pub fn name(&self) -> &GatewayName {
+        &self.name
+    }
+
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn config(&self) -> Result<Config, DatapathError> {
+        self.config.in_force()
+    }
+
+    /// The packet path's clock.
+    ///
+    /// # Errors
+    /// [`DatapathError::Program`].
+    pub fn now(&self) -> Result<Ticks, DatapathError> {
+        let mut frame = [[0; size_of::<u64>()]; CLOCK_FRAME_WORDS];
+        let options = TestRunOptions {
+            data_in: Some(&[0; CLOCK_FRAME_WORDS * size_of::<u64>()]),
+            data_out: Some(frame.as_flattened_mut()),
+            ..TestRunOptions::default()
+        };
+        self.clock.test_run(options).map_err(|source| DatapathError::Program {
+            action: "running",
+            program: name::CLOCK,
+            source,
+        })?;
+        Ok(Ticks(u64::from_ne_bytes(frame[0])))
+    }
+
+    /// Every flow of both tables, live or expired. A flow that moves from one table to the other
+    /// meanwhile is in the list once. Reading changes nothing: no flow is refreshed or evicted.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn flows(&self) -> Result<Vec<(Table, FlowKey, FlowEntry)>, DatapathError> {
+        // In this order: a flow that moves is then seen at least once.
+        let half_open = read_all(&self.half_open, name::HALF_OPEN)?;
+        let established = read_all(&self.established, name::ESTABLISHED)?;
+        let half_open_keys: HashSet<&FlowKey> = half_open.iter().map(|(key, _)| key).collect();
+        let moved: HashSet<FlowKey> = established
+            .iter()
+            .map(|&(key, _)| key)
+            .filter(|key| half_open_keys.contains(key))
+            .collect();
+        let half_open = half_open.into_iter().filter(|(key, _)| !moved.contains(key));
+        let half_open = half_open.map(|(key, entry)| (Table::HalfOpen, key, entry));
+        let established =
+            established.into_iter().map(|(key, entry)| (Table::Established, key, entry));
+        Ok(half_open.chain(established).collect())
+    }
+
+    /// One flow, live or expired.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn flow(&self, key: &FlowKey) -> Result<Option<(Table, FlowEntry)>, DatapathError> {
+        let half_open = found(self.half_open.get(key, 0)).map_err(reading(name::HALF_OPEN))?;
+        let established =
+            found(self.established.get(key, 0)).map_err(reading(name::ESTABLISHED))?;
+        let established = established.map(|entry| (Table::Established, entry));
+        Ok(established.or(half_open.map(|entry| (Table::HalfOpen, entry))))
+    }
+
+    /// Removes a flow from a table; false when it was not there.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn remove(&mut self, table: Table, key: &FlowKey) -> Result<bool, DatapathError> {
+        let (map, name) = match table {
+            Table::HalfOpen => (&mut self.half_open, name::HALF_OPEN),
+            Table::Established => (&mut self.established, name::ESTABLISHED),
+        };
+        let removed = found(map.remove(key)).map_err(writing(name))?;
+        Ok(removed.is_some())
+    }
+
+    /// What was counted for every direction and reason, over all CPUs.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn verdicts(&self) -> Result<Vec<(Direction, Reason, Counter)>, DatapathError> {
+        let mut verdicts = Vec::with_capacity(Direction::ALL.len() * Reason::COUNT);
+        for direction in Direction::ALL {
+            for &reason in Reason::ALL {
+                let slot = reason.slot(direction);
+                let per_cpu = self.verdicts.get(&slot, 0).map_err(reading(name::VERDICTS))?;
+                let mut sum = Counter::default();
+                for counter in per_cpu.iter() {
+                    sum.packets = sum.packets.wrapping_add(counter.packets);
+                    sum.bytes = sum.bytes.wrapping_add(counter.bytes);
+                }
+                verdicts.push((direction, reason, sum));
+            }
+        }
+        Ok(verdicts)
+    }
+
+    /// How often every kind of event happened to a flow, over all CPUs.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn flow_events(&self) -> Result<Vec<(FlowEvent, u64)>, DatapathError> {
+        let sum = |event: FlowEvent| {
+            let per_cpu = self.flow_events.get(&(event as u32), 0)?;
+            Ok((event, per_cpu.iter().fold(0, |sum: u64, count| sum.wrapping_add(*count))))
+        };
+        FlowEvent::ALL
+            .into_iter()
+            .map(sum)
+            .collect::<Result<_, _>>()
+            .map_err(reading(name::FLOW_EVENTS))
+    }
+
+    /// How many flows the tables have room for.
+    ///
+    /// # Errors
+    /// [`DatapathError::Damaged`].
+    pub fn table_sizes(&self) -> Result<TableSizes, DatapathError> {
+        table_sizes(&self.name, &self.directory)
+    }
+
+    /// The uplinks, and what is attached to them now. Finds them in whatever network namespace
+    /// the gateway is.
+    ///
+    /// # Errors
+    /// [`DatapathError::Net`].
+    pub fn uplinks(&self) -> Result<Vec<UplinkStatus>, DatapathError> {
+        status::of(&self.directory, &self.meta)
+    }
+}
+
+/// The sizes of a gateway's flow tables.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn table_sizes(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<TableSizes, DatapathError> {
+    let size_of = |map: &'static str| {
+        let table: FlowTable = maps::open(name, directory, map)?;
+        let info = table.map().info().map_err(reading(map))?;
+        Ok::<_, DatapathError>(info.max_entries())
+    };
+    Ok(TableSizes {
+        half_open_max: size_of(name::HALF_OPEN)?,
+        established_max: size_of(name::ESTABLISHED)?,
+    })
+}
+
+/// Opens a gateway's `META` and makes sure that its other maps have our layout.
+///
+/// # Errors
+/// [`DatapathError::Damaged`] or [`DatapathError::StalePins`].
+pub(super) fn open_meta(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<(MetaMap, Meta), DatapathError> {
+    let opened = MetaMap::open(&directory.maps()).and_then(|map| {
+        let meta = map.read()?;
+        Ok((map, meta))
+    });
+    let (map, meta) = opened.map_err(|reason| DatapathError::Damaged {
+        name: name.to_string(),
+        path: directory.maps().join(META),
+        reason,
+    })?;
+    if meta.abi_version != ABI_VERSION {
+        return Err(DatapathError::StalePins {
+            name: name.to_string(),
+            pinned: meta.abi_version,
+            ours: ABI_VERSION,
+        });
+    }
+    Ok((map, meta))
+}
+
+/// The length of the frame that the clock program writes to, in numbers of its size. The kernel
+/// wants at least an Ethernet header.
+const CLOCK_FRAME_WORDS: usize = 8;
+
+fn open_clock(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<SchedClassifier, DatapathError> {
+    let path = directory.program(name::CLOCK);
+    let opened = pin::check_program(&path).and_then(|()| {
+        SchedClassifier::from_pin(&path).map_err(|error| format!("cannot be opened: {error}"))
+    });
+    let checked = opened.and_then(|clock| {
+        let info = clock.info().map_err(|error| format!("cannot be examined: {error}"))?;
+        let found = info.program_type();
+        if found == bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS {
+            return Ok(clock);
+        }
+        Err(format!("is a program of type {found:?}"))
+    });
+    checked.map_err(|reason| DatapathError::Damaged { name: name.to_string(), path, reason })
+}
+
+fn read_all(
+    table: &FlowTable,
+    name: &'static str,
+) -> Result<Vec<(FlowKey, FlowEntry)>, DatapathError> {
+    sys::read_hash(table.map().fd().as_fd())
+        .map_err(|source| reading(name)(MapError::IoError(source)))
+}
+
+/// Turns the error that says "not there" into nothing.
+fn found<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(None),
+        Err(error) if errno_of(&error) == Some(libc::ENOENT) => Ok(None),
+        Err(error) => Err(error),
+    }
+}

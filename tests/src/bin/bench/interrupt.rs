@@ -1,0 +1,41 @@
+//! Ctrl-C and termination take everything along that this process made.
+
+use std::{env, fs, path::Path, process, thread};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{SigSet, Signal};
+use tests::{bpffs, netns, unique};
+
+/// Removes this process's namespaces and BPF file systems when a signal ends it. The signals are
+/// blocked everywhere and awaited by one thread, so cleaning up runs in no signal handler.
+///
+/// # Errors
+/// If the signals cannot be blocked.
+pub(crate) fn clean_up_when_interrupted() -> Result<()> {
+    let mut signals = SigSet::empty();
+    signals.add(Signal::SIGINT);
+    signals.add(Signal::SIGTERM);
+    signals.thread_block().context("blocking signals")?;
+    thread::spawn(move || {
+        let signal = signals.wait();
+        for name in ours(Path::new("/run/netns")) {
+            netns::remove(&name);
+        }
+        for name in ours(&env::temp_dir()) {
+            bpffs::remove(&env::temp_dir().join(name));
+        }
+        eprintln!("\nerror: interrupted");
+        process::exit(128 + signal.map_or(0, |signal| signal as i32));
+    });
+    Ok(())
+}
+
+/// The names in `directory` that carry this process's id.
+fn ours(directory: &Path) -> Vec<String> {
+    let stem = format!("{}{}-", unique::PREFIX, process::id());
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .filter(|name| name.starts_with(&stem))
+        .collect()
+}

@@ -1,0 +1,302 @@
+//! The gateway without a kernel: the same packet logic as the BPF programs run, on the standard
+//! library's collections, with a clock that only moves when it is told to.
+//!
+//! The tables do what the BPF maps do as far as the packet logic can tell: a full LRU table makes
+//! room by forgetting what was looked up least recently, a full plain table takes no more. The
+//! workspace is never cleared, as in the kernel, so that a packet which reads what its
+//! predecessor left there shows.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    hash::Hash,
+    rc::Rc,
+};
+
+use gateway_common::{
+    bytes::PacketBytes,
+    config::Config,
+    counter::{Counter, FlowEvent},
+    egress,
+    flow::{FlowEntry, FlowUpdate},
+    fragment::{DatagramKey, PeerKey},
+    gateway::{Outcome, Workspace},
+    ingress,
+    limits::{DATAGRAMS_MAX, PEERS_MAX},
+    tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
+    timeouts::Ticks,
+    tuple::{Direction, FlowKey},
+    verdict::Reason,
+};
+
+use crate::state::State;
+
+/// What the clock shows at first: long after zero, which means "never" in a flow.
+const START: Ticks = Ticks(1 << 33);
+
+/// A frame as a hook sees it: its bytes and what the driver keeps beside them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame {
+    /// The frame from its first link-layer byte on.
+    pub bytes: Vec<u8>,
+    /// How many frames it becomes on the wire.
+    pub segments: u32,
+    /// A VLAN tag that is not among the bytes.
+    pub offloaded_vlan: Option<u16>,
+}
+
+impl From<Vec<u8>> for Frame {
+    /// A frame with nothing beside it.
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, segments: 1, offloaded_vlan: None }
+    }
+}
+
+impl PacketBytes for Frame {
+    fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
+        self.bytes.as_slice().read(offset)
+    }
+
+    fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn segments(&self) -> u32 {
+        self.segments
+    }
+
+    fn offloaded_vlan(&self) -> Option<u16> {
+        self.offloaded_vlan
+    }
+}
+
+/// The gateway.
+#[derive(Debug)]
+pub struct Model {
+    memory: Memory,
+    workspace: Workspace,
+    verdicts: Vec<Counter>,
+}
+
+impl Model {
+    /// A gateway with this configuration in force and room for this many flows in each table.
+    #[must_use]
+    pub fn new(config: &Config, half_open_max: usize, established_max: usize) -> Self {
+        let memory = Memory {
+            config: *config,
+            now: START,
+            half_open: RefCell::new(Lru::new(half_open_max)),
+            established: RefCell::default(),
+            established_max,
+            datagrams: RefCell::new(Lru::new(DATAGRAMS_MAX as usize)),
+            peers: RefCell::new(Lru::new(PEERS_MAX as usize)),
+            events: Cell::default(),
+        };
+        let verdicts = vec![Counter::default(); 2 * Reason::COUNT];
+        Self { memory, workspace: Workspace::default(), verdicts }
+    }
+
+    /// Puts a configuration in force.
+    pub fn configure(&mut self, config: &Config) {
+        self.memory.config = *config;
+    }
+
+    /// Moves the clock.
+    pub fn advance(&mut self, span: Ticks) {
+        self.memory.now = self.memory.now + span;
+    }
+
+    /// What the clock shows.
+    #[must_use]
+    pub const fn now(&self) -> Ticks {
+        self.memory.now
+    }
+
+    /// Judges a frame and counts it.
+    pub fn run(&mut self, direction: Direction, frame: &impl PacketBytes) -> Outcome {
+        let outcome = match direction {
+            Direction::Inbound => ingress::handle(frame, &self.memory, &mut self.workspace),
+            Direction::Outbound => egress::handle(frame, &self.memory, &mut self.workspace),
+        };
+        let counter = &mut self.verdicts[outcome.reason.slot(direction) as usize];
+        counter.packets += u64::from(outcome.packets);
+        counter.bytes += outcome.bytes;
+        outcome
+    }
+
+    /// Stores a flow.
+    ///
+    /// # Panics
+    /// If the table is full.
+    pub fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry) {
+        let slot = Rc::new(Cell::new(*entry));
+        match table {
+            Table::HalfOpen => self.memory.half_open.get_mut().insert(*key, slot),
+            Table::Established => {
+                let stored = self.memory.established.get_mut();
+                assert!(stored.len() < self.memory.established_max, "{table:?} is full");
+                stored.insert(*key, slot);
+            }
+        }
+    }
+
+    /// Everything that the gateway remembers.
+    #[must_use]
+    pub fn state(&self) -> State {
+        let half_open = self.memory.half_open.borrow();
+        let established = self.memory.established.borrow();
+        let half_open = half_open
+            .entries
+            .iter()
+            .map(|(key, (_, slot))| ((Table::HalfOpen, *key), slot.get()));
+        let established =
+            established.iter().map(|(key, slot)| ((Table::Established, *key), slot.get()));
+        let slots = Direction::ALL
+            .into_iter()
+            .flat_map(|direction| Reason::ALL.iter().map(move |&reason| (direction, reason)));
+        let counters = slots.zip(&self.verdicts);
+        State {
+            verdicts: counters
+                .filter(|(_, counter)| **counter != Counter::default())
+                .map(|((direction, reason), counter)| (direction, reason, *counter))
+                .collect(),
+            events: self.memory.events.get(),
+            flows: half_open.chain(established).collect(),
+            datagrams: deadlines(&self.memory.datagrams.borrow()),
+            peers: deadlines(&self.memory.peers.borrow()),
+        }
+    }
+}
+
+fn deadlines<K: Copy + Eq + Hash>(table: &Lru<K, Ticks>) -> HashMap<K, u64> {
+    table.entries.iter().map(|(key, (_, deadline))| (*key, deadline.0)).collect()
+}
+
+/// What the packet logic sees as its surroundings.
+#[derive(Debug)]
+struct Memory {
+    config: Config,
+    now: Ticks,
+    half_open: RefCell<Lru<FlowKey, Slot>>,
+    established: RefCell<HashMap<FlowKey, Slot>>,
+    established_max: usize,
+    datagrams: RefCell<Lru<DatagramKey, Ticks>>,
+    peers: RefCell<Lru<PeerKey, Ticks>>,
+    events: Cell<[u64; FlowEvent::ALL.len()]>,
+}
+
+type Slot = Rc<Cell<FlowEntry>>;
+
+impl FlowSlot for Slot {
+    fn read(&self) -> FlowEntry {
+        self.get()
+    }
+
+    fn commit(&self, update: &FlowUpdate) {
+        let mut entry = self.get();
+        entry.apply(update);
+        self.set(entry);
+    }
+}
+
+impl Tables for Memory {
+    type Slot = Slot;
+
+    fn config(&self) -> Option<&Config> {
+        Some(&self.config)
+    }
+
+    fn now(&self) -> Ticks {
+        self.now
+    }
+
+    fn find(&self, table: Table, key: &FlowKey) -> Option<Slot> {
+        match table {
+            Table::HalfOpen => self.half_open.borrow_mut().get(key),
+            Table::Established => self.established.borrow().get(key).cloned(),
+        }
+    }
+
+    fn open(&self, key: &FlowKey, entry: &FlowEntry, replace: Replace) -> Opening {
+        let mut half_open = self.half_open.borrow_mut();
+        if replace == Replace::No && half_open.entries.contains_key(key) {
+            return Opening::Exists;
+        }
+        half_open.insert(*key, Rc::new(Cell::new(*entry)));
+        Opening::Done
+    }
+
+    fn promote(&self, key: &FlowKey, slot: &Slot) -> Promotion {
+        let mut established = self.established.borrow_mut();
+        if established.contains_key(key) {
+            return Promotion::Done;
+        }
+        if established.len() == self.established_max {
+            return Promotion::Full;
+        }
+        established.insert(*key, slot.clone());
+        self.half_open.borrow_mut().entries.remove(key);
+        Promotion::Done
+    }
+
+    fn remove(&self, table: Table, key: &FlowKey) {
+        match table {
+            Table::HalfOpen => drop(self.half_open.borrow_mut().entries.remove(key)),
+            Table::Established => drop(self.established.borrow_mut().remove(key)),
+        }
+    }
+
+    fn datagram(&self, key: &DatagramKey) -> Option<Ticks> {
+        self.datagrams.borrow_mut().get(key)
+    }
+
+    fn admit_datagram(&self, key: &DatagramKey, deadline: Ticks) {
+        self.datagrams.borrow_mut().insert(*key, deadline);
+    }
+
+    fn peer(&self, key: &PeerKey) -> Option<Ticks> {
+        self.peers.borrow_mut().get(key)
+    }
+
+    fn note_peer(&self, key: &PeerKey, deadline: Ticks) {
+        self.peers.borrow_mut().insert(*key, deadline);
+    }
+
+    fn count(&self, event: FlowEvent) {
+        let mut events = self.events.get();
+        events[event as usize] += 1;
+        self.events.set(events);
+    }
+}
+
+/// A table that forgets its least recently used entry when it is full.
+#[derive(Debug)]
+struct Lru<K, V> {
+    /// Each value with the use that touched it last.
+    entries: HashMap<K, (u64, V)>,
+    uses: u64,
+    max: usize,
+}
+
+impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
+    fn new(max: usize) -> Self {
+        Self { entries: HashMap::new(), uses: 0, max }
+    }
+
+    fn get(&mut self, key: &K) -> Option<V> {
+        self.uses += 1;
+        let (last_use, value) = self.entries.get_mut(key)?;
+        *last_use = self.uses;
+        Some(value.clone())
+    }
+
+    fn insert(&mut self, key: K, value: V) {
+        self.uses += 1;
+        if self.entries.len() == self.max && !self.entries.contains_key(&key) {
+            let oldest = self.entries.iter().min_by_key(|(_, (last_use, _))| *last_use);
+            let oldest = *oldest.expect("a table has room for something").0;
+            self.entries.remove(&oldest);
+        }
+        self.entries.insert(key, (self.uses, value));
+    }
+}

@@ -1,0 +1,166 @@
+//! Running rows.
+
+use gateway_common::{
+    config::Config,
+    flow::FlowEntry,
+    limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
+    tables::Table,
+    timeouts::Ticks,
+    tuple::FlowKey,
+    verdict::Verdict,
+};
+
+use super::{
+    Row, Step,
+    expect::{self, Moment},
+    report,
+};
+use crate::{model::Model, state::State};
+
+/// Ticks in a second of the rows. The kernel's clock may well run at another rate: its stored
+/// times are moved instead of waiting.
+pub const TICKS_PER_SEC: u32 = 1000;
+/// Flows that each table has room for.
+pub const FLOWS_MAX: u32 = 256;
+
+/// Something that rows can be run on.
+pub trait Machine {
+    /// Forgets all flows, fragments and peers, and puts a configuration in force.
+    fn reset(&mut self, config: &Config);
+
+    /// Lets time pass.
+    fn advance(&mut self, span: Ticks);
+
+    /// What the clock shows.
+    fn now(&self) -> Ticks;
+
+    /// Puts a packet through the program of its direction.
+    fn run(&mut self, step: &Step) -> Verdict;
+
+    /// Everything that is remembered.
+    fn state(&self) -> State;
+
+    /// Stores a flow.
+    fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry);
+
+    /// Whether this machine can run the packet.
+    fn can_run(&self, step: &Step) -> bool;
+}
+
+/// Runs a row.
+///
+/// # Errors
+/// What a packet did and should have done.
+pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
+    let mut config = Config::new(TICKS_PER_SEC);
+    (row.tweak)(&mut config);
+    machine.reset(&config);
+    if row.established_full {
+        fill_established(machine);
+    }
+    for (index, step) in row.steps.iter().enumerate() {
+        if !machine.can_run(step) {
+            break;
+        }
+        check_step(step, machine, &config).map_err(|difference| {
+            let Row { ids, about, .. } = row;
+            let number = index + 1;
+            let packet = report::packet(step);
+            format!("{about} [{}]\nstep {number}: {packet}\n{difference}", ids.join(", "))
+        })?;
+    }
+    Ok(())
+}
+
+fn check_step(step: &Step, machine: &mut impl Machine, config: &Config) -> Result<(), String> {
+    machine.advance(config.ticks(step.wait_secs));
+    let before = machine.state();
+    let earliest = machine.now();
+    let verdict = machine.run(step);
+    let moment = Moment { earliest, latest: machine.now() };
+    let mut actual = snap(machine.state(), moment, config);
+    let expected = expect::after(step, &before, moment, config);
+    if moment.straddles(config.ticks(PEER_RENEW_SECS)) {
+        // Whether the pair of hosts was to be noted again cannot be known.
+        actual.peers.clone_from(&expected.peers);
+    }
+    let reason = step.expect.reason;
+    if verdict != reason.verdict() || actual != expected {
+        return Err(format!(
+            "expected {:?} {}\nactual   {verdict:?} {}",
+            reason.verdict(),
+            report::change(&expected.since(&before)),
+            report::change(&actual.since(&before)),
+        ));
+    }
+    for (key, state) in &step.states {
+        let entry = [Table::Established, Table::HalfOpen]
+            .into_iter()
+            .find_map(|table| actual.flows.get(&(table, *key)))
+            .ok_or_else(|| format!("expected state {state:?}, but there is no such flow"))?;
+        if entry.state(key) != *state {
+            return Err(format!("expected state {state:?}\nactual   {:?}", entry.state(key)));
+        }
+    }
+    Ok(())
+}
+
+/// The state with all times of the packet at hand set to the earliest possible one.
+fn snap(mut state: State, moment: Moment, config: &Config) -> State {
+    for entry in state.flows.values_mut() {
+        let FlowEntry { outbound, inbound, created, .. } = entry;
+        for time in [
+            created,
+            &mut outbound.seen,
+            &mut outbound.reset,
+            &mut inbound.seen,
+            &mut inbound.reset,
+        ] {
+            *time = moment.snap(*time, Ticks(0));
+        }
+    }
+    for deadline in state.datagrams.values_mut() {
+        *deadline = moment.snap(Ticks(*deadline), config.ticks(DATAGRAM_SECS)).0;
+    }
+    for deadline in state.peers.values_mut() {
+        *deadline = moment.snap(Ticks(*deadline), config.ticks(PEER_SECS)).0;
+    }
+    state
+}
+
+fn fill_established(machine: &mut impl Machine) {
+    for number in 0..FLOWS_MAX {
+        let key = FlowKey { outside_port: number as u16, zero: 1, ..FlowKey::default() };
+        machine.insert(Table::Established, &key, &FlowEntry::default());
+    }
+}
+
+impl Machine for Model {
+    fn reset(&mut self, config: &Config) {
+        *self = Self::new(config, FLOWS_MAX as usize, FLOWS_MAX as usize);
+    }
+
+    fn advance(&mut self, span: Ticks) {
+        self.advance(span);
+    }
+
+    fn now(&self) -> Ticks {
+        self.now()
+    }
+
+    fn run(&mut self, step: &Step) -> Verdict {
+        self.run(step.direction, &step.frame).reason.verdict()
+    }
+
+    fn state(&self) -> State {
+        self.state()
+    }
+
+    fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry) {
+        self.insert(table, key, entry);
+    }
+
+    fn can_run(&self, _step: &Step) -> bool {
+        true
+    }
+}

@@ -1,0 +1,274 @@
+//! The conformance table: what the gateway does, packet by packet.
+//!
+//! A [`Row`] is a story of a few packets. Each [`Step`] says which packet travels which way, and
+//! what it must change: its verdict's counter and whatever [`Expect`] adds to that. Everything
+//! else must stay as it was, down to the last counter and timestamp, and [`check`](check::check)
+//! asserts that too.
+//!
+//! ```
+//! use tests::rows::prelude::*;
+//!
+//! let u = udp_flow(Family::Ipv6);
+//! let row = row(&["RFC6092-REC-17"], "only the host that was asked may answer")
+//!     .asked(&u)
+//!     .inbound(u.back(), belongs_to(&u))
+//!     .inbound(from(STRANGER, INSIDE, Family::Ipv6).udp(53, 40_001), refused(Reason::NoFlow));
+//! # _ = row;
+//! ```
+//!
+//! The same rows run on [`Model`](crate::model::Model) and on the programs in the kernel. One
+//! second passes before each step, unless [`Row::wait`] says otherwise.
+
+pub mod check;
+pub mod expect;
+pub mod hosts;
+mod report;
+
+mod discovery;
+mod fragments4;
+mod fragments6;
+mod icmp;
+mod icmp_quotes;
+mod icmp_types;
+mod ipv4;
+mod ipv4_options;
+mod ipv6;
+mod ipv6_extensions;
+mod link;
+mod martians;
+mod multicast;
+mod policy;
+mod protocols;
+mod tcp;
+mod tcp_closing;
+mod tcp_opening;
+mod tcp_timing;
+mod tunnels;
+mod udp;
+
+use gateway_common::{
+    config::Config,
+    flow::{FlowState, mark},
+    tuple::{Direction, FlowKey},
+};
+
+use crate::{
+    model::Frame,
+    packet::{Packet, flag},
+};
+use expect::{Expect, belongs_to, opens};
+use hosts::Flow;
+
+/// What the files of rows are written with.
+pub mod prelude {
+    pub use super::{
+        Row,
+        expect::{Expect, belongs_to, opens, passed, refused, related},
+        hosts::{
+            Flow, INSIDE, INSIDE_OTHER, OUTSIDE, ROUTER, STRANGER, from, ping_flow, tcp_flow,
+            udp_flow,
+        },
+        row,
+    };
+    pub use crate::{
+        address::FAMILIES,
+        packet::{Packet, flag},
+    };
+    pub use gateway_common::{
+        flow::{FlowState, mark},
+        tuple::{Direction, Family},
+        verdict::Reason,
+    };
+}
+
+/// A group of rows.
+pub type Theme = (&'static str, fn() -> Vec<Row>);
+
+/// Every row, by theme.
+pub const THEMES: [Theme; 21] = [
+    ("link", link::rows),
+    ("ipv4", ipv4::rows),
+    ("ipv4_options", ipv4_options::rows),
+    ("fragments4", fragments4::rows),
+    ("ipv6", ipv6::rows),
+    ("ipv6_extensions", ipv6_extensions::rows),
+    ("fragments6", fragments6::rows),
+    ("tunnels", tunnels::rows),
+    ("protocols", protocols::rows),
+    ("icmp", icmp::rows),
+    ("icmp_quotes", icmp_quotes::rows),
+    ("icmp_types", icmp_types::rows),
+    ("discovery", discovery::rows),
+    ("multicast", multicast::rows),
+    ("tcp", tcp::rows),
+    ("tcp_opening", tcp_opening::rows),
+    ("tcp_closing", tcp_closing::rows),
+    ("tcp_timing", tcp_timing::rows),
+    ("udp", udp::rows),
+    ("martians", martians::rows),
+    ("policy", policy::rows),
+];
+
+/// Every row.
+#[must_use]
+pub fn all() -> Vec<Row> {
+    THEMES.iter().flat_map(|(_, rows)| rows()).collect()
+}
+
+/// One story. See the module's documentation.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Row {
+    /// The requirements that it shows, by their ids in `docs/requirements.toml`.
+    pub ids: &'static [&'static str],
+    /// What it shows, for people.
+    pub about: String,
+    /// How the configuration differs from the defaults.
+    pub tweak: fn(&mut Config),
+    /// Whether the table of established flows has no room.
+    pub established_full: bool,
+    /// The packets, in order.
+    pub steps: Vec<Step>,
+    /// How many seconds pass before the step to come.
+    wait_secs: u32,
+}
+
+/// One packet and what comes of it.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// How many seconds pass before it.
+    pub wait_secs: u32,
+    /// Which way it travels.
+    pub direction: Direction,
+    /// The packet.
+    pub packet: Packet,
+    /// The frame, as the hook sees it.
+    pub frame: Frame,
+    /// The most payload of one segment, in bytes, if the packet is under segmentation offload.
+    pub segment_bytes: u32,
+    /// What it must change.
+    pub expect: Expect,
+    /// The states that flows must be in afterwards.
+    pub states: Vec<(FlowKey, FlowState)>,
+    /// Why the kernel cannot be made to run this packet on its own.
+    pub host_only: Option<&'static str>,
+}
+
+/// A row without steps yet.
+pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
+    Row {
+        ids,
+        about: about.into(),
+        tweak: |_| {},
+        established_full: false,
+        steps: Vec::new(),
+        wait_secs: 1,
+    }
+}
+
+impl Row {
+    /// Changes the configuration.
+    pub fn config(self, tweak: fn(&mut Config)) -> Self {
+        Self { tweak, ..self }
+    }
+
+    /// Starts with a full table of established flows.
+    pub fn established_full(self) -> Self {
+        Self { established_full: true, ..self }
+    }
+
+    /// Lets this many seconds pass before the next step, instead of one.
+    pub fn wait(self, secs: u32) -> Self {
+        Self { wait_secs: secs, ..self }
+    }
+
+    /// A packet from outside.
+    pub fn inbound(self, packet: Packet, expect: Expect) -> Self {
+        self.step(Direction::Inbound, packet, expect)
+    }
+
+    /// A packet from inside.
+    pub fn outbound(self, packet: Packet, expect: Expect) -> Self {
+        self.step(Direction::Outbound, packet, expect)
+    }
+
+    /// The same packet, both ways.
+    pub fn both_ways(self, packet: &Packet, expect: &Expect) -> Self {
+        self.inbound(packet.clone(), expect.clone()).outbound(packet.clone(), expect.clone())
+    }
+
+    fn step(mut self, direction: Direction, packet: Packet, expect: Expect) -> Self {
+        self.steps.push(Step {
+            wait_secs: self.wait_secs,
+            direction,
+            frame: packet.frame().into(),
+            packet,
+            segment_bytes: 0,
+            expect,
+            states: Vec::new(),
+            host_only: None,
+        });
+        Self { wait_secs: 1, ..self }
+    }
+
+    /// After the last step the flow is in this state.
+    pub fn then(mut self, flow: &Flow, state: FlowState) -> Self {
+        self.last().states.push((flow.key, state));
+        self
+    }
+
+    /// The last step's packet is under segmentation offload. It counts as `segments` packets of
+    /// at most `segment_bytes` of payload.
+    pub fn segmented(mut self, segments: u32, segment_bytes: u32) -> Self {
+        let step = self.last();
+        step.frame.segments = segments;
+        step.segment_bytes = segment_bytes;
+        self
+    }
+
+    /// The driver keeps the last step's VLAN tag beside the frame.
+    pub fn offloaded_vlan(mut self, tag: u16) -> Self {
+        self.last().frame.offloaded_vlan = Some(tag);
+        self.host_only("BPF_PROG_TEST_RUN takes no VLAN tag beside the frame")
+    }
+
+    /// The last step cannot be run in the kernel, and the row ends before it there.
+    pub fn host_only(mut self, why: &'static str) -> Self {
+        self.last().host_only = Some(why);
+        self
+    }
+
+    fn last(&mut self) -> &mut Step {
+        self.steps.last_mut().expect("there is a step to say this about")
+    }
+}
+
+/// The base states that stories begin with.
+impl Row {
+    /// The first packet of a flow from inside.
+    pub fn asked(self, flow: &Flow) -> Self {
+        self.outbound(flow.out(), opens(flow))
+    }
+
+    /// Question and answer.
+    pub fn answered(self, flow: &Flow) -> Self {
+        self.asked(flow).inbound(flow.back(), belongs_to(flow))
+    }
+
+    /// A TCP handshake, after which the flow is established.
+    pub fn established(self, flow: &Flow) -> Self {
+        self.outbound(flow.segment_out(flag::SYN), opens(flow))
+            .inbound(flow.segment_back(flag::SYN | flag::ACK), belongs_to(flow))
+            .outbound(flow.segment_out(flag::ACK), belongs_to(flow).promoted())
+            .then(flow, FlowState::Established)
+    }
+
+    /// An established flow that both sides have closed.
+    pub fn closed(self, flow: &Flow) -> Self {
+        self.established(flow)
+            .outbound(flow.segment_out(flag::FIN | flag::ACK), belongs_to(flow).marked(mark::FIN))
+            .inbound(flow.segment_back(flag::FIN | flag::ACK), belongs_to(flow).marked(mark::FIN))
+            .outbound(flow.segment_out(flag::ACK), belongs_to(flow).marked(mark::LAST_ACK))
+            .then(flow, FlowState::TimeWait)
+    }
+}
