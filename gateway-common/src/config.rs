@@ -151,17 +151,15 @@ impl Config {
     }
 
     /// Whether frames of this ethertype pass although nothing parses them.
-    // Both searches count indices instead of iterating, because the verifier follows an index
-    // that stays below the array's length, but not a pointer that is compared with its end.
+    // Both searches go through the whole array by index: the verifier of older kernels follows
+    // neither a pointer that is compared with its end nor a count that it does not know. What is
+    // found beyond the elements in use is not there.
     #[must_use]
     #[inline(never)]
     pub fn passes_ethertype(&self, ethertype: u16) -> bool {
         for index in 0..PASS_ETHERTYPES_MAX {
-            if index >= self.pass_ethertypes_used as usize {
-                break;
-            }
             if self.pass_ethertypes[index] == ethertype {
-                return true;
+                return index < self.pass_ethertypes_used as usize;
             }
         }
         false
@@ -172,11 +170,8 @@ impl Config {
     #[inline(never)]
     pub fn excepts(&self, address: &Address) -> bool {
         for index in 0..MARTIAN_EXCEPTIONS_MAX {
-            if index >= self.martian_exceptions_used as usize {
-                break;
-            }
             if self.martian_exceptions[index].contains(address) {
-                return true;
+                return index < self.martian_exceptions_used as usize;
             }
         }
         false

@@ -122,41 +122,41 @@ impl PacketBytes for XdpBytes {
 }
 
 /// A packet at a TC hook.
-pub(crate) struct SkbBytes {
+pub(crate) struct SkbBytes<'a> {
     context: *mut __sk_buff,
-    /// Where the kernel copies headers to that are not in linear memory.
-    copy: UnsafeCell<Aligned>,
+    copy: &'a HeaderCopy,
 }
 
-/// Room for a header, aligned so that it can be loaded in words like packet memory.
+/// Where the kernel copies a header to that is not in linear memory, aligned so that it can be
+/// loaded in words like packet memory.
 #[repr(align(8))]
-struct Aligned([u8; READ_BYTES_MAX]);
+pub(crate) struct HeaderCopy(UnsafeCell<[u8; READ_BYTES_MAX]>);
 
 /// The longest single read: an IPv6 header.
 const READ_BYTES_MAX: usize = 40;
 
-impl SkbBytes {
+impl<'a> SkbBytes<'a> {
     #[inline(always)]
-    pub(crate) fn new(context: &TcContext) -> Self {
-        Self { context: context.skb.skb, copy: UnsafeCell::new(Aligned([0; READ_BYTES_MAX])) }
+    pub(crate) fn new(context: &TcContext, copy: &'a HeaderCopy) -> Self {
+        Self { context: context.skb.skb, copy }
     }
 
     /// Reads from page fragments, where receive offload leaves what linear memory does not hold.
     #[inline(always)]
     fn read_paged<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         const { assert!(N <= READ_BYTES_MAX) };
-        let copy = self.copy.get();
+        let copy = self.copy.0.get();
         // SAFETY: the helper writes exactly `N` bytes, which `copy` has room for, or fails; no
         // reference to `copy` exists.
         let result = unsafe {
             bpf_skb_load_bytes(self.context.cast(), offset as u32, copy.cast(), N as u32)
         };
-        // SAFETY: `copy` holds at least `N` initialized bytes.
+        // SAFETY: `copy` holds at least `N` initialized bytes, which this program alone uses.
         (result == 0).then(|| unsafe { load(copy as usize) })
     }
 }
 
-impl PacketBytes for SkbBytes {
+impl PacketBytes for SkbBytes<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         if offset > HEADER_OFFSET_MAX {

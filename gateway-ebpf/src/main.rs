@@ -24,13 +24,13 @@ use gateway_common::{egress, ingress, tuple::Direction, verdict::Verdict};
 
 use crate::{
     bytes::{SkbBytes, XdpBytes},
-    maps::Maps,
+    maps::{Maps, Memory},
 };
 
 /// The uplink's ingress, before the kernel spends anything on the packet.
 #[xdp(frags)]
 fn ingress_xdp(context: XdpContext) -> u32 {
-    let Some(workspace) = maps::workspace() else { return xdp_action::XDP_DROP };
+    let Some(Memory { workspace, .. }) = maps::memory() else { return xdp_action::XDP_DROP };
     let outcome = ingress::handle(&XdpBytes::new(&context), &Maps, workspace);
     match report::count(&context, Direction::Inbound, &outcome) {
         Verdict::Pass => xdp_action::XDP_PASS,
@@ -41,16 +41,16 @@ fn ingress_xdp(context: XdpContext) -> u32 {
 /// The uplink's ingress where XDP is not to be had: the same logic one layer up.
 #[classifier]
 fn ingress_tc(context: TcContext) -> i32 {
-    let Some(workspace) = maps::workspace() else { return TC_ACT_SHOT };
-    let outcome = ingress::handle(&SkbBytes::new(&context), &Maps, workspace);
+    let Some(Memory { workspace, header }) = maps::memory() else { return TC_ACT_SHOT };
+    let outcome = ingress::handle(&SkbBytes::new(&context, header), &Maps, workspace);
     tc_action(report::count(&context, Direction::Inbound, &outcome))
 }
 
 /// The uplink's egress.
 #[classifier]
 fn egress_tc(context: TcContext) -> i32 {
-    let Some(workspace) = maps::workspace() else { return TC_ACT_SHOT };
-    let outcome = egress::handle(&SkbBytes::new(&context), &Maps, workspace);
+    let Some(Memory { workspace, header }) = maps::memory() else { return TC_ACT_SHOT };
+    let outcome = egress::handle(&SkbBytes::new(&context, header), &Maps, workspace);
     tc_action(report::count(&context, Direction::Outbound, &outcome))
 }
 

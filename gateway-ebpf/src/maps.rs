@@ -24,7 +24,7 @@ use gateway_common::{
     verdict::Reason,
 };
 
-use crate::clock;
+use crate::{bytes::HeaderCopy, clock};
 
 /// Sizes that user space overrides when it loads the object.
 const FLOWS_DEFAULT: usize = 16_384;
@@ -47,12 +47,18 @@ static VERDICTS: PerCpuArray<Counter, { 2 * Reason::COUNT }> = PerCpuArray::new(
 static FLOW_EVENTS: PerCpuArray<u64, { FlowEvent::ALL.len() }> = PerCpuArray::new();
 
 #[btf_map]
-static WORKSPACE: PerCpuArray<Workspace, 1> = PerCpuArray::new();
+static MEMORY: PerCpuArray<Memory, 1> = PerCpuArray::new();
+
+/// What a packet's walk keeps outside the stack. All zeroes are a valid value.
+pub(crate) struct Memory {
+    pub(crate) workspace: Workspace,
+    pub(crate) header: HeaderCopy,
+}
 
 /// This CPU's memory for the packet at hand. It is always there: the map has one element.
 #[inline(always)]
-pub(crate) fn workspace() -> Option<&'static mut Workspace> {
-    let memory = WORKSPACE.get_ptr_mut(0)?;
+pub(crate) fn memory() -> Option<&'static mut Memory> {
+    let memory = MEMORY.get_ptr_mut(0)?;
     // SAFETY: the memory belongs to this CPU, where no second packet is judged before this one's
     // program has returned; it starts zeroed, which is a valid value, and only valid ones follow.
     Some(unsafe { &mut *memory })

@@ -1,8 +1,9 @@
-//! The jobs of this workspace: set up, build, test, lint and demonstrate.
+//! The jobs of this workspace: set up, build, test, lint, demonstrate and measure.
 //!
 //! `cargo xtask --help` lists them; each job is one file.
 
 mod apt;
+mod bench;
 mod bpf_cargo;
 mod build;
 mod demo;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set up, build, test, lint and demonstrate the gateway.
+/// Set up, build, test, lint, demonstrate and measure the gateway.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -44,6 +45,8 @@ enum Job {
     Lint,
     /// Show the gateway at work in network namespaces.
     Demo(demo::Args),
+    /// Measure what the gateway costs per packet and per connection.
+    Bench(bench::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Job::Test(args) => test::run(&args),
         Job::Lint => lint::run().map(success),
         Job::Demo(args) => demo::run(&args).map(success),
+        Job::Bench(args) => bench::run(&args).map(success),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

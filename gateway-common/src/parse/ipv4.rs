@@ -71,7 +71,7 @@ fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment,
 }
 
 /// Walks the options, adds them to the checksum and refuses what RFC 7126 wants dropped.
-#[inline(never)]
+#[inline(always)]
 fn options<B: PacketBytes>(
     bytes: &B,
     start: usize,

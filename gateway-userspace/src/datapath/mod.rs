@@ -44,4 +44,5 @@ pub use error::{DatapathError, VerifierLogTail};
 pub use gateway::{Gateway, TableSizes, list};
 pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
 pub use name::GatewayName;
+pub use programs::OBJECT;
 pub use status::{AttachedProgram, UplinkStatus};

@@ -13,7 +13,8 @@ use super::{
     pin::{self, GatewayDir},
 };
 
-static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
+/// The BPF object this library was built with; empty if it was built without one.
+pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
 
 /// Every program, in the order in which they are loaded and pinned.
 const PROGRAMS: [&str; 4] = [name::INGRESS_XDP, name::INGRESS_TC, name::EGRESS_TC, name::CLOCK];

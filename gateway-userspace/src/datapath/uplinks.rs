@@ -124,7 +124,9 @@ fn attached_link(
 pub(super) fn neighbours(uplink: &Interface, programs: &Programs) -> Vec<String> {
     let mut notes = Vec::new();
     let ours = programs.ids();
-    for xdp in uplink.xdp.iter().filter(|xdp| !ours.contains(&xdp.program_id)) {
+    // Looked up again, because our own program is a new one.
+    let xdp = interface::by_index(uplink.index).map(|uplink| uplink.xdp).unwrap_or_default();
+    for xdp in xdp.into_iter().filter(|xdp| !ours.contains(&xdp.program_id)) {
         let program = attachment::describe_program(xdp.program_id);
         notes.push(format!(
             "interface {} also runs the XDP program {program}, which sees packets first",

@@ -22,7 +22,8 @@ pub(crate) enum Hook {
 impl Hook {
     const ALL: [Self; 2] = [Self::Xdp, Self::Tc];
 
-    const fn program(self) -> &'static str {
+    /// The program's name.
+    pub(crate) const fn program(self) -> &'static str {
         match self {
             Self::Xdp => "empty_xdp",
             Self::Tc => "empty_tc",
@@ -103,8 +104,7 @@ fn object() -> Result<Vec<u8>> {
     let mut object = Object::new(BinaryFormat::Elf, Architecture::Bpf, Endianness::Little);
     for hook in Hook::ALL {
         let code = code(hook.pass());
-        let section =
-            object.add_section(Vec::new(), hook.section().into(), SectionKind::Text);
+        let section = object.add_section(Vec::new(), hook.section().into(), SectionKind::Text);
         object.append_section_data(section, &code, 8);
         object.add_symbol(Symbol {
             name: hook.program().into(),

@@ -61,7 +61,8 @@ mod tests {
     #[test]
     fn medians_of_odd_and_even_series() {
         assert_eq!(Spread::of([9.0, 1.0, 2.0]), Spread { median: 2.0, min: 1.0, max: 9.0 });
-        assert_eq!(Spread::of([4.0, 1.0, 2.0, 9.0]).median, 3.0);
+        let even = Spread { median: 3.0, min: 1.0, max: 9.0 };
+        assert_eq!(Spread::of([4.0, 1.0, 2.0, 9.0]), even);
     }
 
     #[test]
@@ -70,7 +71,8 @@ mod tests {
         let (values, base) = ([12.0, 112.0, 13.0], [10.0, 110.0, 12.0]);
         let difference = Spread { median: 2.0, min: 1.0, max: 2.0 };
         assert_eq!(Spread::of_differences(&values, &base), difference);
-        assert_eq!(Spread::of_ratios(&[2.0, 30.0], &[1.0, 10.0]).median, 2.5);
+        let ratio = Spread { median: 2.5, min: 2.0, max: 3.0 };
+        assert_eq!(Spread::of_ratios(&[2.0, 30.0], &[1.0, 10.0]), ratio);
     }
 
     #[test]

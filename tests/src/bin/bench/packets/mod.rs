@@ -10,11 +10,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, ensure};
 use clap::value_parser;
-use gateway_common::{
-    config::Config,
-    tuple::Direction,
-    verdict::Reason,
-};
+use gateway_common::{config::Config, tuple::Direction, verdict::Reason};
 use nix::{
     sched::{CpuSet, sched_getaffinity, sched_setaffinity},
     unistd::Pid,

@@ -162,7 +162,8 @@ fn related_and_long(programs: &Programs) -> Vec<Case> {
         &flow.outbound.ip_bytes(),
     );
     let chain = |packet: Packet| {
-        (1..EXTENSION_HEADERS_MAX).fold(packet.hop_by_hop(), |packet, _| packet.destination_options())
+        (1..EXTENSION_HEADERS_MAX)
+            .fold(packet.hop_by_hop(), |packet, _| packet.destination_options())
     };
     let [syn, _] = unsolicited(inside, outside);
     let long = format!("{EXTENSION_HEADERS_MAX} extension headers");
@@ -201,7 +202,8 @@ fn case(what: &str, program: Program, packet: &Packet, reason: Reason) -> Case {
 
 fn table(cases: &[Case], options: &Options, cpu: usize) -> Table {
     let floor = |hook: Hook| {
-        let floors = cases.iter().find(|case| matches!(case.subject, Subject::Empty(at) if at == hook));
+        let floors =
+            cases.iter().find(|case| matches!(case.subject, Subject::Empty(at) if at == hook));
         &floors.expect("both floors are measured").ns
     };
     let rows = cases.iter().map(|case| {
