@@ -21,6 +21,7 @@ const NEVER_FORWARDED: u8 = 255;
 
 /// Judges packets of these kinds; `None` for all others.
 // Not inlined, so that what it compares does not stay on its caller's stack.
+#[must_use]
 #[inline(never)]
 pub fn judge(packet: &Packet, direction: Direction, config: &Config) -> Option<Reason> {
     let Transport { kind, ports, icmp, .. } = packet.transport;

@@ -9,6 +9,7 @@ use crate::{
 
 /// Judges a packet by its addresses alone; `None` when they say nothing against it.
 // Not inlined, so that what it compares does not stay on its caller's stack.
+#[must_use]
 #[inline(never)]
 pub fn judge(packet: &Packet, direction: Direction, config: &Config) -> Option<Reason> {
     let (source, destination) = (&packet.network.source, &packet.network.destination);

@@ -18,13 +18,13 @@ use crate::{
 macro_rules! shared {
     ($type:ident, $size:expr, { $( $field:ident : $of:ty ),+ $(,)? }) => {
         const _: () = {
-            assert!(size_of::<$type>() == $size);
-            assert!(0 $( + size_of::<$of>() )+ == $size);
             const fn every_field(value: $type) {
                 let $type { $( $field ),+ } = value;
                 $( let _: $of = $field; )+
             }
             _ = every_field;
+            assert!(size_of::<$type>() == $size);
+            assert!(0 $( + size_of::<$of>() )+ == $size);
         };
 
         // SAFETY: the type is `repr(C)`, made of integers only and without padding, as asserted

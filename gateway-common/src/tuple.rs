@@ -117,13 +117,8 @@ impl Address {
     /// The octets as four words as they lie in memory: what the kernel compares fastest.
     #[inline(always)]
     pub(crate) const fn words(&self) -> [u32; 4] {
-        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = self.0;
-        [
-            u32::from_ne_bytes([a, b, c, d]),
-            u32::from_ne_bytes([e, f, g, h]),
-            u32::from_ne_bytes([i, j, k, l]),
-            u32::from_ne_bytes([m, n, o, p]),
-        ]
+        let octets = &self.0;
+        [word(octets, 0), word(octets, 4), word(octets, 8), word(octets, 12)]
     }
 
     /// The address as the standard library's type, for people and for JSON.
@@ -136,6 +131,12 @@ impl Address {
             IpAddr::V6(Ipv6Addr::from_octets(self.0))
         }
     }
+}
+
+/// Four of an address's octets as they lie in memory.
+#[inline(always)]
+const fn word(octets: &[u8; 16], at: usize) -> u32 {
+    u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
 }
 
 impl From<IpAddr> for Address {

@@ -115,11 +115,14 @@ impl Reason {
     /// How many reasons there are.
     pub const COUNT: usize = Self::ALL.len();
 
+    /// Slots for each direction.
+    const STRIDE: u32 = Self::ALL[Self::COUNT - 1] as u32 + 1;
+
     /// The slot of this reason's counter for packets that travel in `direction`.
     #[must_use]
     #[inline(always)]
     pub const fn slot(self, direction: Direction) -> u32 {
-        direction as u32 * Self::COUNT as u32 + self as u32
+        direction as u32 * Self::STRIDE + self as u32
     }
 }
 
@@ -147,6 +150,6 @@ mod tests {
             .into_iter()
             .flat_map(|direction| Reason::ALL.iter().map(move |reason| reason.slot(direction)))
             .collect();
-        assert_eq!(slots, (0..2 * Reason::COUNT as u32).collect::<Vec<_>>());
+        assert_eq!(slots, (0..2 * Reason::STRIDE).collect::<Vec<_>>());
     }
 }

@@ -1,6 +1,10 @@
 //! Packet memory: the only place that turns offsets into pointers.
 
 #![expect(unsafe_code, reason = "the kernel hands out packet memory as raw addresses")]
+#![expect(
+    clippy::cast_possible_truncation,
+    reason = "BPF has 64-bit pointers, offsets are below HEADER_OFFSET_MAX, and a tag has 16 bits"
+)]
 
 use aya_ebpf::{
     bindings::{__sk_buff, xdp_md},
@@ -30,8 +34,36 @@ unsafe fn read_linear<const N: usize>(start: usize, end: usize, offset: usize) -
     Some(unsafe { load(first) })
 }
 
+/// Declares a function that loads one word from memory of any alignment.
+macro_rules! word_loader {
+    ($name:ident, $word:ty, $register:ident, $instruction:literal) => {
+        /// # Safety
+        ///
+        /// A word at `first` must be initialized memory that the program may read.
+        #[inline(always)]
+        unsafe fn $name(first: usize) -> $word {
+            let word;
+            // SAFETY: one load that the caller vouches for; the machine allows any alignment, or
+            // its kernel refuses the program.
+            unsafe {
+                asm!(
+                    $instruction,
+                    word = lateout($register) word,
+                    first = in(reg) first,
+                    options(pure, readonly, nostack),
+                );
+            }
+            word
+        }
+    };
+}
+
+word_loader!(load_u64, u64, reg, "{word} = *(u64 *)({first} + 0)");
+word_loader!(load_u32, u32, wreg, "{word} = *(u32 *)({first} + 0)");
+word_loader!(load_u16, u16, wreg, "{word} = *(u16 *)({first} + 0)");
+
 /// Loads `N` bytes in the largest words that fit. The compiler would load single bytes, because
-/// it may not assume that packets are aligned; the kernel knows what the machine can do.
+/// it may not assume that packets are aligned.
 ///
 /// # Safety
 ///
@@ -40,36 +72,23 @@ unsafe fn read_linear<const N: usize>(start: usize, end: usize, offset: usize) -
 unsafe fn load<const N: usize>(first: usize) -> [u8; N] {
     let mut bytes = [0; N];
     let mut at = 0;
-    while at + 8 <= N {
-        let word: u64;
-        // SAFETY: one load inside the range that the caller vouches for.
-        unsafe {
-            asm!("{word} = *(u64 *)({first} + 0)", word = lateout(reg) word, first = in(reg) first + at, options(pure, readonly, nostack))
-        };
-        bytes[at..at + 8].copy_from_slice(&word.to_ne_bytes());
-        at += 8;
-    }
-    if at + 4 <= N {
-        let word: u32;
-        // SAFETY: as above.
-        unsafe {
-            asm!("{word} = *(u32 *)({first} + 0)", word = lateout(wreg) word, first = in(reg) first + at, options(pure, readonly, nostack))
-        };
-        bytes[at..at + 4].copy_from_slice(&word.to_ne_bytes());
-        at += 4;
-    }
-    if at + 2 <= N {
-        let word: u16;
-        // SAFETY: as above.
-        unsafe {
-            asm!("{word} = *(u16 *)({first} + 0)", word = lateout(wreg) word, first = in(reg) first + at, options(pure, readonly, nostack))
-        };
-        bytes[at..at + 2].copy_from_slice(&word.to_ne_bytes());
-        at += 2;
-    }
-    if at < N {
-        // SAFETY: as above; a single byte is always aligned.
-        bytes[at] = unsafe { *((first + at) as *const u8) };
+    // SAFETY: every load below stays inside the range that the caller vouches for.
+    unsafe {
+        while at + 8 <= N {
+            bytes[at..at + 8].copy_from_slice(&load_u64(first + at).to_ne_bytes());
+            at += 8;
+        }
+        if at + 4 <= N {
+            bytes[at..at + 4].copy_from_slice(&load_u32(first + at).to_ne_bytes());
+            at += 4;
+        }
+        if at + 2 <= N {
+            bytes[at..at + 2].copy_from_slice(&load_u16(first + at).to_ne_bytes());
+            at += 2;
+        }
+        if at < N {
+            bytes[at] = *((first + at) as *const u8);
+        }
     }
     bytes
 }

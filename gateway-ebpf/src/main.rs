@@ -28,6 +28,7 @@ use crate::{
 };
 
 /// The uplink's ingress, before the kernel spends anything on the packet.
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
 #[xdp(frags)]
 fn ingress_xdp(context: XdpContext) -> u32 {
     let Some(Memory { workspace, .. }) = maps::memory() else { return xdp_action::XDP_DROP };
@@ -39,6 +40,7 @@ fn ingress_xdp(context: XdpContext) -> u32 {
 }
 
 /// The uplink's ingress where XDP is not to be had: the same logic one layer up.
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
 #[classifier]
 fn ingress_tc(context: TcContext) -> i32 {
     let Some(Memory { workspace, header }) = maps::memory() else { return TC_ACT_SHOT };
@@ -47,6 +49,7 @@ fn ingress_tc(context: TcContext) -> i32 {
 }
 
 /// The uplink's egress.
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
 #[classifier]
 fn egress_tc(context: TcContext) -> i32 {
     let Some(Memory { workspace, header }) = maps::memory() else { return TC_ACT_SHOT };

@@ -98,7 +98,7 @@ impl FlowSlot for Slot {
         let half = self.half(update.direction);
         // SAFETY: `half` lies inside the entry, whose fields are aligned; see `Slot`.
         unsafe {
-            atomic_add(&raw mut (*half).packets, u64::from(update.packets));
+            atomic_add(&raw mut (*half).packets, update.packets);
             atomic_add(&raw mut (*half).bytes, update.bytes);
             if let Some(seen) = update.seen {
                 (&raw mut (*half).seen).write_volatile(seen);
@@ -203,7 +203,7 @@ impl Tables for Maps {
     #[inline(always)]
     fn admit_datagram(&self, key: &DatagramKey, deadline: Ticks) {
         // Without room the datagram's other fragments have to match a pair of hosts.
-        _ = DATAGRAMS.insert(key, &deadline, u64::from(BPF_ANY));
+        _ = DATAGRAMS.insert(key, deadline, u64::from(BPF_ANY));
     }
 
     #[inline(always)]
@@ -215,7 +215,7 @@ impl Tables for Maps {
     #[inline(always)]
     fn note_peer(&self, key: &PeerKey, deadline: Ticks) {
         // Without room fragments that overtake their first one are lost.
-        _ = PEERS.insert(key, &deadline, u64::from(BPF_ANY));
+        _ = PEERS.insert(key, deadline, u64::from(BPF_ANY));
     }
 
     #[inline(always)]
@@ -235,7 +235,7 @@ const EEXIST: i32 = -17;
 fn carry_over(to: &Slot, before: &FlowEntry, after: &FlowEntry) {
     for direction in Direction::ALL {
         let (old, new) = (before.half(direction), after.half(direction));
-        let packets = new.packets.wrapping_sub(old.packets) as u32;
+        let packets = new.packets.wrapping_sub(old.packets);
         if packets != 0 {
             to.commit(&FlowUpdate {
                 direction,

@@ -220,7 +220,7 @@ impl FlowEntry {
             Direction::Inbound => &mut self.inbound,
             Direction::Outbound => &mut self.outbound,
         };
-        half.packets += u64::from(update.packets);
+        half.packets += update.packets;
         half.bytes += update.bytes;
         half.marks |= update.marks;
         half.seen = update.seen.unwrap_or(half.seen);
@@ -235,7 +235,7 @@ pub struct FlowUpdate {
     /// The half to write.
     pub direction: Direction,
     /// Packets to add.
-    pub packets: u32,
+    pub packets: u64,
     /// Bytes to add.
     pub bytes: u64,
     /// Refreshes the flow.
@@ -252,7 +252,7 @@ impl FlowUpdate {
     const fn refresh(packet: &Packet, direction: Direction, now: Ticks, marks: u32) -> Self {
         Self {
             direction,
-            packets: packet.packets,
+            packets: packet.packets as u64,
             bytes: packet.wire_bytes,
             seen: Some(now),
             reset: None,

@@ -57,6 +57,7 @@ pub fn parse<B: PacketBytes>(bytes: &B) -> Result<Link, Reason> {
 }
 
 /// Judges what is not IP by its ethertype alone; `None` means IP, which goes on to the parser.
+#[must_use]
 #[inline(always)]
 pub fn judge(link: &Link, config: &Config) -> Option<Reason> {
     match link.ethertype {

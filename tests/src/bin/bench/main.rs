@@ -32,7 +32,7 @@ use crate::{machine::Machine, report::Table};
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Cli {
-    /// Also write the results to this file, as Markdown
+    /// Also write the results to this file, as Markdown (relative to the workspace)
     #[arg(long, global = true, value_name = "FILE")]
     markdown: Option<PathBuf>,
     #[command(subcommand)]

@@ -16,7 +16,7 @@ use crate::empty::Empty;
 pub(super) enum Firewall {
     /// Plain forwarding.
     None,
-    /// Connection tracking, as nftables' own documentation recommends it.
+    /// A stateful ruleset, which stands on the kernel's connection tracking.
     Nftables,
     /// An XDP program on the uplink that lets everything pass: what XDP costs on a veth before
     /// a program does anything.

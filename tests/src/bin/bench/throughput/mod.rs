@@ -6,12 +6,14 @@
 mod firewall;
 mod transfer;
 
-use anyhow::{Context as _, Result, bail};
-use clap::value_parser;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::{ValueEnum, value_parser};
 use gateway_common::tuple::Family;
 use tests::{
-    icmp,
-    topology::{INSIDE, Lab},
+    eigw, icmp,
+    topology::{self, INSIDE, Lab, UPLINK},
 };
 
 use crate::{
@@ -29,6 +31,20 @@ pub(crate) struct Options {
     /// How long one transfer is measured
     #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = value_parser!(u64).range(1..=600))]
     secs: u64,
+    /// With which offloads of the labs' interfaces
+    #[arg(long, value_name = "WHICH", value_enum, default_value_t = Choice::Both)]
+    offloads: Choice,
+}
+
+/// What to measure with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// Segmentation, receive and checksum offloads on: packets of up to 64 KiB
+    On,
+    /// All of them off: every packet fits the MTU
+    Off,
+    /// One after the other
+    Both,
 }
 
 /// A lab with its firewall, and what was measured there.
@@ -41,16 +57,38 @@ struct Site {
     _installed: Installed,
 }
 
-/// Runs the benchmark and adds its table.
+/// Runs the benchmark and adds its tables.
 ///
 /// # Errors
 /// If a firewall cannot be had, does not filter, or lets a transfer starve.
 pub(crate) fn run(options: &Options, tables: &mut Vec<Table>) -> Result<()> {
+    eprintln!("throughput: bringing eigw up to date");
+    _ = eigw::binary();
+    for offloads in [true, false] {
+        if !matches!((options.offloads, offloads), (Choice::On, false) | (Choice::Off, true)) {
+            tables.push(measure(options, offloads)?);
+        }
+    }
+    Ok(())
+}
+
+fn measure(options: &Options, offloads: bool) -> Result<Table> {
     eprintln!("throughput: making a lab for each of {} firewalls", Firewall::ALL.len());
-    let mut sites = Firewall::ALL.into_iter().map(Site::new).collect::<Result<Vec<_>>>()?;
-    for round in 1..=options.rounds {
-        eprintln!("throughput: round {round} of {}", options.rounds);
-        for site in &mut sites {
+    let mut sites = Firewall::ALL
+        .into_iter()
+        .map(|firewall| Site::new(firewall, offloads))
+        .collect::<Result<Vec<_>>>()?;
+    for round in 0..options.rounds as usize {
+        eprintln!(
+            "throughput: round {} of {}, offloads {}",
+            round + 1,
+            options.rounds,
+            on_off(offloads)
+        );
+        // Every round begins with another one, in case the place in a round matters.
+        for place in 0..sites.len() {
+            let index = (round + place) % sites.len();
+            let site = &mut sites[index];
             for (direction, gigabits) in Direction::ALL.into_iter().zip(&mut site.gigabits) {
                 let rate = transfer::gigabits_per_sec(&site.lab, direction, options.secs)
                     .with_context(|| {
@@ -63,15 +101,18 @@ pub(crate) fn run(options: &Options, tables: &mut Vec<Table>) -> Result<()> {
     for site in &sites {
         site.check().with_context(|| format!("checking {}", site.firewall.name()))?;
     }
-    tables.push(table(&sites, options));
-    Ok(())
+    Ok(table(&sites, options, offloads))
 }
 
 impl Site {
-    fn new(firewall: Firewall) -> Result<Self> {
-        let lab = Lab::new();
+    fn new(firewall: Firewall, offloads: bool) -> Result<Self> {
+        let lab = Lab::with(topology::Options { offloads, ..topology::Options::default() });
         let installed =
             firewall.install(&lab).with_context(|| format!("installing {}", firewall.name()))?;
+        if !offloads {
+            // A veth that gets an XDP program switches it on again, whatever was asked for.
+            switch_receive_offload_off(&lab)?;
+        }
         let site = Self {
             firewall,
             lab,
@@ -95,7 +136,7 @@ impl Site {
     }
 }
 
-fn table(sites: &[Site], options: &Options) -> Table {
+fn table(sites: &[Site], options: &Options, offloads: bool) -> Table {
     let mut rows = Vec::new();
     for (index, direction) in Direction::ALL.into_iter().enumerate() {
         let base = |firewall: Firewall| {
@@ -114,7 +155,11 @@ fn table(sites: &[Site], options: &Options) -> Table {
         }
     }
     Table {
-        title: "TCP throughput through the gateway",
+        title: if offloads {
+            "TCP throughput through the gateway, offloads on"
+        } else {
+            "TCP throughput through the gateway, offloads off"
+        },
         notes: vec![
             format!(
                 "One IPv6 connection that inside opens, inside – gateway – router – outside in \
@@ -123,10 +168,17 @@ fn table(sites: &[Site], options: &Options) -> Table {
                  machine's CPUs with the gateway.",
                 options.rounds, options.secs
             ),
-            "An XDP program on a veth switches segmentation offload of its peer off, whatever the \
-             program does; the row of the empty XDP program shows that price, which the gateway \
-             in XDP pays too. Physical cards have no such rule."
-                .into(),
+            if offloads {
+                "Segmentation offload makes packets of up to 64 KiB, so a firewall judges few of \
+                 them. An XDP program on a veth switches that offload of its peer off, whatever \
+                 the program does; the row of the empty XDP program shows that price, which the \
+                 gateway in XDP pays too. Physical cards have no such rule."
+            } else {
+                "Every packet fits the MTU of 1500 bytes and is judged by itself. Veths copy \
+                 packets for XDP programs, physical cards do not; the row of the empty XDP \
+                 program shows that price."
+            }
+            .into(),
             "Whether a firewall filters is checked before and after with an echo request from \
              outside."
                 .into(),
@@ -140,4 +192,17 @@ fn table(sites: &[Site], options: &Options) -> Table {
         ],
         rows,
     }
+}
+
+fn switch_receive_offload_off(lab: &Lab) -> Result<()> {
+    let mut command = Command::new("ethtool");
+    command.args(["-K", UPLINK, "gro", "off"]);
+    let output = lab.gateway.output(&mut command).context("starting ethtool")?;
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "switching receive offload off: {complaint}");
+    Ok(())
+}
+
+const fn on_off(on: bool) -> &'static str {
+    if on { "on" } else { "off" }
 }
