@@ -1,12 +1,14 @@
 //! Where packet bytes come from.
 
+use crate::limits::HEADER_OFFSET_MAX;
+
 /// Read access to one frame, from its first link-layer byte on.
 ///
 /// Reads copy: nothing behind this trait keeps a pointer into packet memory, which is what lets
 /// the kernel's verifier and Rust's borrow rules agree on the same text.
 pub trait PacketBytes {
     /// The `N` bytes at `offset`; `None` when the frame ends before, or when the offset is beyond
-    /// [`HEADER_OFFSET_MAX`](crate::limits::HEADER_OFFSET_MAX), where no header is looked for.
+    /// [`HEADER_OFFSET_MAX`], where no header is looked for.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
     /// Bytes in the frame, of all its parts.
@@ -23,13 +25,13 @@ pub trait PacketBytes {
     /// The same offset, as a value of which the kernel's verifier knows nothing but the bound.
     ///
     /// The verifier follows every path with every value it can tell apart; forgetting how an
-    /// offset came about is what keeps header chains from multiplying its work. Elsewhere, too,
-    /// only the bits of [`HEADER_OFFSET_MAX`](crate::limits::HEADER_OFFSET_MAX) survive: callers
-    /// check that an offset is within the packet or below that bound before they rely on it.
+    /// offset came about is what keeps header chains from multiplying its work. Only the bits of
+    /// [`HEADER_OFFSET_MAX`] survive, here as in the kernel: callers check that an offset is
+    /// within that bound before they forget it.
     #[must_use]
     #[inline(always)]
     fn forget(&self, offset: usize) -> usize {
-        offset
+        offset & HEADER_OFFSET_MAX
     }
 
     /// Whether the frame is empty, which no valid one is.
@@ -43,7 +45,7 @@ pub trait PacketBytes {
 impl PacketBytes for &[u8] {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > crate::limits::HEADER_OFFSET_MAX {
+        if offset > HEADER_OFFSET_MAX {
             return None;
         }
         self.get(offset..)?.first_chunk::<N>().copied()

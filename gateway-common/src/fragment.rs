@@ -26,8 +26,8 @@ pub struct DatagramKey {
     pub id: u32,
     /// The VLAN the datagram came in.
     pub vlan: VlanPath,
-    /// IP protocol number: part of the reassembly key for IPv4, and for both families what
-    /// keeps an admitted UDP datagram from vouching for TCP fragments.
+    /// What the fragments' headers announce: part of the reassembly key for IPv4, and for both
+    /// families what keeps an admitted UDP datagram from vouching for TCP fragments.
     pub protocol: u8,
     /// 4 or 6.
     pub family: u8,
@@ -62,7 +62,7 @@ impl DatagramKey {
             destination: packet.network.destination,
             id: packet.network.fragment.id,
             vlan: packet.vlan,
-            protocol: packet.network.protocol,
+            protocol: packet.network.fragment.protocol,
             family: packet.network.family.version(),
             zero: 0,
         }

@@ -5,6 +5,7 @@ use network_types::ip::IpProto;
 
 use crate::{
     config::Config,
+    martian,
     packet::{IcmpHeader, Packet, Ports, Transport, TransportKind},
     parse::network::{Network, Place},
     tuple::{Direction, Family},
@@ -35,8 +36,8 @@ pub fn judge(packet: &Packet, direction: Direction, config: &Config) -> Option<R
             if network.protocol == IpProto::Udp as u8 && config.allow_dhcp_client != 0 =>
         {
             let is_dhcp = match direction {
-                Direction::Inbound => is_dhcp_reply(network, ports),
-                Direction::Outbound => is_dhcp_request(network.family, ports),
+                Direction::Inbound => is_dhcp_reply(packet, config),
+                Direction::Outbound => is_dhcp_request(network, ports),
             };
             is_dhcp.then_some(Reason::DhcpClient)
         }
@@ -165,24 +166,38 @@ fn is_probe_or_addressed(network: &Network, header: IcmpHeader) -> bool {
 }
 
 /// The server's answer never matches a flow: the request went to everybody. It comes from a
-/// server's port to the client's, over IPv6 between link-local addresses only.
+/// server's port to the client's, over IPv6 between link-local addresses only, and whole: nothing
+/// would let later fragments follow.
 #[inline(always)]
-fn is_dhcp_reply(network: &Network, ports: Ports) -> bool {
-    match (network.family, ports.source, ports.destination) {
-        (Family::Ipv4, DHCPV4_SERVER, DHCPV4_CLIENT) => {
-            !network.destination.is_multicast() && !network.source.is_multicast()
-        }
+fn is_dhcp_reply(packet: &Packet, config: &Config) -> bool {
+    let (network, ports) = (&packet.network, packet.transport.ports);
+    let is_from_server = match (network.family, ports.source, ports.destination) {
+        (Family::Ipv4, DHCPV4_SERVER, DHCPV4_CLIENT) => !network.destination.is_multicast(),
         (Family::Ipv6, DHCPV6_SERVER, DHCPV6_CLIENT) => {
             network.source.is_ipv6_link_local() && network.destination.is_ipv6_link_local()
         }
         _ => false,
+    };
+    if !is_from_server || network.fragment.is_first() {
+        return false;
+    }
+    match martian::judge(packet, Direction::Inbound, config) {
+        None => true,
+        // A client without an address hears what goes to everybody.
+        Some(Reason::MartianDestination) => network.destination.is_ipv4_broadcast(),
+        Some(_) => false,
     }
 }
 
+/// Over IPv6 a server that is neither on the link nor a group is a host like any other, whose
+/// answers find their flow.
 #[inline(always)]
-const fn is_dhcp_request(family: Family, ports: Ports) -> bool {
-    matches!(
-        (family, ports.source, ports.destination),
-        (Family::Ipv4, DHCPV4_CLIENT, DHCPV4_SERVER) | (Family::Ipv6, DHCPV6_CLIENT, DHCPV6_SERVER)
-    )
+const fn is_dhcp_request(network: &Network, ports: Ports) -> bool {
+    match (network.family, ports.source, ports.destination) {
+        (Family::Ipv4, DHCPV4_CLIENT, DHCPV4_SERVER) => true,
+        (Family::Ipv6, DHCPV6_CLIENT, DHCPV6_SERVER) => {
+            network.destination.is_multicast() || network.destination.is_ipv6_link_local()
+        }
+        _ => false,
+    }
 }

@@ -100,6 +100,13 @@ impl Address {
         if self.is_ipv4_mapped() { self.0[12] & 0xf0 == 224 } else { self.0[0] == 0xff }
     }
 
+    /// `255.255.255.255`.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_ipv4_broadcast(&self) -> bool {
+        self.is_ipv4_mapped() && matches!(self.ipv4_octets(), [255, 255, 255, 255])
+    }
+
     /// IPv6 link-local unicast, `fe80::/10`.
     #[must_use]
     #[inline(always)]

@@ -1,7 +1,8 @@
 //! What the tests of the whole gateway stand on, and the demo with them.
 //!
 //! ```text
-//! rows     packet ─► prog_run                      one packet through one program in the kernel
+//! rows     packet ─► rows ─► model, prog_run       one packet after the other, and all it changes:
+//!                                                  on the host and in the kernel
 //! e2e      netns ─► topology ─► eigw, socket       real hosts, real sockets, the real binary
 //! demo     the same, narrated
 //! ```
@@ -14,9 +15,12 @@ pub mod bpffs;
 pub mod capture;
 pub mod eigw;
 pub mod icmp;
+pub mod model;
 pub mod netns;
 pub mod packet;
 pub mod prog_run;
+pub mod requirements;
+pub mod rows;
 pub mod socket;
 pub mod state;
 pub mod sys;

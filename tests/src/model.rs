@@ -129,7 +129,7 @@ impl Model {
     /// # Panics
     /// If the table is full.
     pub fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry) {
-        let slot = Rc::new(Cell::new(*entry));
+        let slot = Slot::new(entry);
         match table {
             Table::HalfOpen => self.memory.half_open.get_mut().insert(*key, slot),
             Table::Established => {
@@ -148,9 +148,9 @@ impl Model {
         let half_open = half_open
             .entries
             .iter()
-            .map(|(key, (_, slot))| ((Table::HalfOpen, *key), slot.get()));
+            .map(|(key, (_, slot))| ((Table::HalfOpen, *key), slot.read()));
         let established =
-            established.iter().map(|(key, slot)| ((Table::Established, *key), slot.get()));
+            established.iter().map(|(key, slot)| ((Table::Established, *key), slot.read()));
         let slots = Direction::ALL
             .into_iter()
             .flat_map(|direction| Reason::ALL.iter().map(move |&reason| (direction, reason)));
@@ -185,17 +185,25 @@ struct Memory {
     events: Cell<[u64; FlowEvent::ALL.len()]>,
 }
 
-type Slot = Rc<Cell<FlowEntry>>;
+/// A flow in a table; a copy is the same flow.
+#[derive(Clone, Debug)]
+struct Slot(Rc<Cell<FlowEntry>>);
+
+impl Slot {
+    fn new(entry: &FlowEntry) -> Self {
+        Self(Rc::new(Cell::new(*entry)))
+    }
+}
 
 impl FlowSlot for Slot {
     fn read(&self) -> FlowEntry {
-        self.get()
+        self.0.get()
     }
 
     fn commit(&self, update: &FlowUpdate) {
-        let mut entry = self.get();
+        let mut entry = self.0.get();
         entry.apply(update);
-        self.set(entry);
+        self.0.set(entry);
     }
 }
 
@@ -222,7 +230,7 @@ impl Tables for Memory {
         if replace == Replace::No && half_open.entries.contains_key(key) {
             return Opening::Exists;
         }
-        half_open.insert(*key, Rc::new(Cell::new(*entry)));
+        half_open.insert(*key, Slot::new(entry));
         Opening::Done
     }
 

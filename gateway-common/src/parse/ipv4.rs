@@ -3,7 +3,12 @@
 use network_types::ip::{IpProto, Ipv4Hdr};
 
 use super::network::{Fragment, Network, Place, Scope, packet_end};
-use crate::{bytes::PacketBytes, limits::IPV4_OPTIONS_BYTES_MAX, tuple::Address, verdict::Reason};
+use crate::{
+    bytes::PacketBytes,
+    limits::{HEADER_OFFSET_MAX, IPV4_OPTIONS_BYTES_MAX},
+    tuple::Address,
+    verdict::Reason,
+};
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
@@ -35,7 +40,12 @@ pub(super) fn parse<B: PacketBytes>(
     network.source = Address::from_ipv4([header[12], header[13], header[14], header[15]]);
     network.destination = Address::from_ipv4([header[16], header[17], header[18], header[19]]);
     network.fragment = fragment(&header, announced - header_len)?;
-    network.transport_offset = bytes.forget(offset + header_len);
+    let transport_offset = offset + header_len;
+    // Only behind an ICMP error with a very long chain of headers.
+    if transport_offset > HEADER_OFFSET_MAX {
+        return Err(Reason::Ipv4Malformed);
+    }
+    network.transport_offset = bytes.forget(transport_offset);
 
     let mut sum = Sum::of(&header);
     if header_len > Ipv4Hdr::LEN {
@@ -67,7 +77,7 @@ fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment,
     }
     let id = u32::from(u16::from_be_bytes([header[4], header[5]]));
     let place = if first_byte == 0 { Place::First } else { Place::Later };
-    Ok(Fragment { place, id })
+    Ok(Fragment { place, protocol: header[9], id })
 }
 
 /// Walks the options, adds them to the checksum and refuses what RFC 7126 wants dropped.

@@ -3,7 +3,12 @@
 use network_types::ip::{IpProto, Ipv6Hdr};
 
 use super::network::{Fragment, Network, Place, Scope, packet_end};
-use crate::{bytes::PacketBytes, limits::EXTENSION_HEADERS_MAX, tuple::Address, verdict::Reason};
+use crate::{
+    bytes::PacketBytes,
+    limits::{EXTENSION_HEADERS_MAX, HEADER_OFFSET_MAX},
+    tuple::Address,
+    verdict::Reason,
+};
 
 const HOP_BY_HOP: u8 = IpProto::HopOpt as u8;
 const ROUTING: u8 = IpProto::Ipv6Route as u8;
@@ -53,10 +58,14 @@ fn walk<B: PacketBytes>(bytes: &B, network: &mut Network) -> Result<(), Reason> 
             0 => return Ok(()),
             len => len,
         };
-        network.transport_offset = bytes.forget(network.transport_offset + len);
-        if network.transport_offset > network.end {
+        let next_offset = network.transport_offset + len;
+        if next_offset > network.end {
             return Err(Reason::ExtensionHeader);
         }
+        if next_offset > HEADER_OFFSET_MAX {
+            return Err(Reason::ExtensionDepth);
+        }
+        network.transport_offset = bytes.forget(next_offset);
         if network.fragment.is_later() {
             return Ok(());
         }
@@ -112,7 +121,7 @@ fn fragment(header: &[u8; 8], network: &Network) -> Result<Fragment, Reason> {
     let more = field & 1 != 0;
     let first_byte = usize::from(field & 0xfff8);
     if first_byte == 0 && !more {
-        return Ok(Fragment { place: Place::Atomic, id: 0 });
+        return Ok(Fragment { place: Place::Atomic, ..Fragment::default() });
     }
     let payload_len = network.payload_len().saturating_sub(FRAGMENT_HEADER_LEN);
     let partial_unit = more && !payload_len.is_multiple_of(8);
@@ -125,7 +134,7 @@ fn fragment(header: &[u8; 8], network: &Network) -> Result<Fragment, Reason> {
     }
     let id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     let place = if first_byte == 0 { Place::First } else { Place::Later };
-    Ok(Fragment { place, id })
+    Ok(Fragment { place, protocol: header[0], id })
 }
 
 /// Whether a hop-by-hop header is the eight bytes that multicast listener discovery sends: a

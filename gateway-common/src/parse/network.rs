@@ -22,6 +22,9 @@ pub enum Scope {
 pub struct Fragment {
     /// The place.
     pub place: Place,
+    /// What each fragment's header says is in the datagram: for IPv6 the first header behind the
+    /// fragment header, which need not be the upper layer. Zero when it is not fragmented.
+    pub protocol: u8,
     /// The datagram's identification; zero when it is not fragmented.
     pub id: u32,
 }

@@ -78,7 +78,7 @@ pub enum DatapathError {
         path: PathBuf,
     },
     /// Something about a file or directory of the BPF file system failed.
-    #[error("{action} {} failed: {source}{}", path.display(), hint(source))]
+    #[error("{action} {} failed: {}", path.display(), because(source))]
     Bpffs {
         /// What was tried.
         action: &'static str,
@@ -169,8 +169,8 @@ pub enum DatapathError {
     },
     /// The interface refuses a TC program.
     #[error(
-        "attaching the {hook} program to interface {interface} by {means} failed: {source}{}",
-        hint(source)
+        "attaching the {hook} program to interface {interface} by {means} failed: {}",
+        because(source)
     )]
     TcRefused {
         /// The interface.
@@ -195,9 +195,9 @@ pub enum DatapathError {
     },
     /// The kernel's verifier refused a program.
     #[error(
-        "the kernel refused the BPF program {program}: {source}{}; this is a bug of the gateway \
-         or of the kernel, please report it with this text:\n{log}",
-        hint(source)
+        "the kernel refused the BPF program {program}: {}; this is a bug of the gateway or of \
+         the kernel, please report it with this text:\n{log}",
+        because(source)
     )]
     Verifier {
         /// The program.
@@ -208,13 +208,13 @@ pub enum DatapathError {
         log: VerifierLogTail,
     },
     /// The object cannot be loaded.
-    #[error("loading the BPF object failed: {}{}", chain(source), ebpf_hint(source))]
+    #[error("loading the BPF object failed: {}", because(source))]
     Object {
         /// What aya says.
         source: EbpfError,
     },
     /// A map cannot be read or written.
-    #[error("{action} map {map} failed: {}", chain(source))]
+    #[error("{action} map {map} failed: {}", because(source))]
     Map {
         /// What was tried.
         action: &'static str,
@@ -224,7 +224,7 @@ pub enum DatapathError {
         source: MapError,
     },
     /// A map or program cannot be pinned.
-    #[error("pinning {} failed: {}", path.display(), chain(source))]
+    #[error("pinning {} failed: {}", path.display(), because(source))]
     Pin {
         /// Where.
         path: PathBuf,
@@ -232,7 +232,7 @@ pub enum DatapathError {
         source: PinError,
     },
     /// A program cannot be used.
-    #[error("{action} program {program} failed: {}", chain(source))]
+    #[error("{action} program {program} failed: {}", because(source))]
     Program {
         /// What was tried.
         action: &'static str,
@@ -242,7 +242,7 @@ pub enum DatapathError {
         source: ProgramError,
     },
     /// A command of the `bpf` system call failed.
-    #[error("{action} failed: {source}{}", hint(source))]
+    #[error("{action} failed: {}", because(source))]
     Syscall {
         /// What was tried.
         action: &'static str,
@@ -323,9 +323,10 @@ pub(super) fn errno_of(error: &(dyn Error + 'static)) -> Option<i32> {
     None
 }
 
-/// What to do about errors whose cause lies outside of this program.
-fn hint(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
+/// The message of an error and its sources, and what to do about it if the cause lies outside
+/// of this program.
+fn because(error: &(dyn Error + 'static)) -> String {
+    let hint = match errno_of(error) {
         Some(libc::EPERM | libc::EACCES) => {
             " (run as root outside of any container; kernel lockdown and security modules can \
              forbid this, too)"
@@ -334,13 +335,10 @@ fn hint(error: &io::Error) -> &'static str {
             " (the tables need more kernel memory than there is or than this control group may \
              use; choose a smaller half_open_max and established_max)"
         }
-        Some(libc::ENOSPC) => " (the file system is full or limited)",
-        _ => "",
-    }
-}
-
-fn ebpf_hint(error: &EbpfError) -> &'static str {
-    errno_of(error).map_or("", |number| hint(&io::Error::from_raw_os_error(number)))
+        Some(libc::ENOSPC) => " (the kernel or the file system is out of space or limited)",
+        Some(_) | None => "",
+    };
+    chain(error) + hint
 }
 
 #[cfg(test)]

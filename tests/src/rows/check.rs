@@ -60,7 +60,11 @@ pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
     }
     for (index, step) in row.steps.iter().enumerate() {
         if !machine.can_run(step) {
-            break;
+            if step.expect.changes_flows() {
+                break;
+            }
+            machine.advance(config.ticks(step.wait_secs));
+            continue;
         }
         check_step(step, machine, &config).map_err(|difference| {
             let Row { ids, about, .. } = row;

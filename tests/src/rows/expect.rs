@@ -138,6 +138,11 @@ impl Expect {
         Self { bytes: Bytes::Given(bytes), ..self }
     }
 
+    /// Whether later steps build on what this one leaves behind.
+    pub(super) fn changes_flows(&self) -> bool {
+        !self.effects.is_empty()
+    }
+
     fn and<const N: usize>(mut self, effects: [Effect; N]) -> Self {
         self.effects.extend(effects);
         self

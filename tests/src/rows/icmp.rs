@@ -203,7 +203,7 @@ fn error_about_ping(family: Family) -> Row {
     .inbound(error(family, Error::TimeExceeded(0), &p.out().ip_bytes()), related())
     .inbound(error(family, Error::Unreachable(3), &p.out().quote(60)), related())
     .inbound(error(family, Error::Unreachable(3), &other), refused(Reason::IcmpUnrelated))
-    .wait(57)
+    .wait(56)
     .inbound(p.back(), belongs_to(&p))
 }
 

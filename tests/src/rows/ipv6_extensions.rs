@@ -12,6 +12,7 @@ pub(super) fn rows() -> Vec<Row> {
         deprecated_routing(),
         other_routing(),
         hidden_syn(),
+        syn_beyond_reach(),
         no_next_header(),
         shim6_control(),
         outbound_chain(),
@@ -130,6 +131,18 @@ fn hidden_syn() -> Row {
         .inbound(syn().authentication(), refused(Reason::NoFlow))
         .inbound(syn().fragment(0, false), refused(Reason::NoFlow))
         .inbound(syn().shim6(), refused(Reason::NoFlow))
+}
+
+/// The largest extension header, made to look like a segment of a live flow itself.
+fn syn_beyond_reach() -> Row {
+    let flow = Flow::tcp(INSIDE.v6, 0x0104, OUTSIDE.v6, 0x06ff);
+    let mut disguise = vec![0; 2_048];
+    disguise[1..4].copy_from_slice(&[0xff, 1, 4]);
+    disguise[12..14].copy_from_slice(&[0x50, flag::ACK as u8]);
+    let hidden = from(OUTSIDE, INSIDE, Family::Ipv6).extension(60, &disguise);
+    row(&["RFC7112-5c", "E67"], "headers are not looked for further than the parser follows")
+        .established(&flow)
+        .inbound(hidden.tcp(443, 22, flag::SYN), refused(Reason::ExtensionDepth))
 }
 
 fn no_next_header() -> Row {

@@ -232,7 +232,7 @@ impl Row {
         self.host_only("BPF_PROG_TEST_RUN takes no VLAN tag beside the frame")
     }
 
-    /// The last step cannot be run in the kernel, and the row ends before it there.
+    /// The last step cannot be run in the kernel. If it changes flows, the row ends there.
     pub fn host_only(mut self, why: &'static str) -> Self {
         self.last().host_only = Some(why);
         self

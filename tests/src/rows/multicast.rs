@@ -19,6 +19,7 @@ pub(super) fn rows() -> Vec<Row> {
         dhcpv4_tricks(),
         dhcpv6_reply(),
         dhcpv6_request(),
+        dhcpv6_from_afar(),
         dhcpv6_tricks(),
         dhcp_disallowed(),
         unsolicited_groups(),
@@ -161,8 +162,16 @@ fn dhcpv6_request() -> Row {
         "a DHCPv6 client's question may go out, and not come in",
     )
     .outbound(solicit(), dhcp())
+    .outbound(Packet::ip(ME, GATEWAY).dhcpv6(3, 546, 547), dhcp())
     .inbound(solicit(), no_flow())
     .inbound(Packet::ip(GATEWAY, ME).dhcpv6(1, 546, 547), no_flow())
+}
+
+fn dhcpv6_from_afar() -> Row {
+    let server = Flow::udp("2a00:1::5", 546, "2a00:2::1", 547);
+    row(&["E122"], "a DHCPv6 server that is not on the link answers as any host does")
+        .inbound(server.back(), no_flow())
+        .answered(&server)
 }
 
 fn dhcpv6_tricks() -> Row {
@@ -171,6 +180,7 @@ fn dhcpv6_tricks() -> Row {
         .inbound(Packet::ip(GATEWAY, "2a00:1::5").dhcpv6(2, 547, 546), no_flow())
         .inbound(Packet::ip(GATEWAY, ALL_NODES).dhcpv6(2, 547, 546), no_flow())
         .inbound(Packet::ip(GATEWAY, ME).dhcpv6(2, 547, 547), no_flow())
+        .inbound(Packet::ip(ME, ME).dhcpv6(2, 547, 546), refused(Reason::Land))
         .inbound(
             Packet::ip(GATEWAY, ME).fragment(0, true).dhcpv6(2, 547, 546).payload(&[0; 800]),
             no_flow(),
@@ -223,18 +233,21 @@ fn broadcast() -> Row {
 }
 
 fn group_as_source() -> Row {
-    let row = row(&["RFC6092-REC-1", "E24", "E52"], "a group never sends");
-    ["ff02::1", "ff0e::1"].into_iter().fold(row, |row, group| {
-        let l = Flow::tcp("2a00:1::5", 40_000, "2a00:2::1", 443);
-        let spoofed = Packet::ip(group, "2a00:1::5").tcp(443, 40_000, flag::ACK);
-        let out = Packet::ip(group, "2a00:2::1").udp(40_000, 5000);
-        row.established(&l)
-            .inbound(spoofed, refused(Reason::MulticastSource))
-            .outbound(out, refused(Reason::MulticastSource))
-            .inbound(l.segment_back(flag::RST), belongs_to(&l).resetting())
-    })
-    .inbound(Packet::ip("224.0.0.1", "10.1.0.5").udp(53, 40_001), refused(Reason::MulticastSource))
-    .outbound(Packet::ip("239.0.0.1", "10.2.0.1").udp(1, 2), refused(Reason::MulticastSource))
+    let l = tcp_flow(Family::Ipv6);
+    let row = row(&["RFC6092-REC-1", "E24", "E52"], "a group never sends").established(&l);
+    ["ff02::1", "ff0e::1"]
+        .into_iter()
+        .fold(row, |row, group| {
+            let spoofed = Packet::ip(group, "2a00:1::5").tcp(443, 40_000, flag::ACK);
+            let out = Packet::ip(group, "2a00:2::1").udp(40_000, 5000);
+            row.inbound(spoofed, refused(Reason::MulticastSource))
+                .outbound(out, refused(Reason::MulticastSource))
+        })
+        .inbound(
+            Packet::ip("224.0.0.1", "10.1.0.5").udp(53, 40_001),
+            refused(Reason::MulticastSource),
+        )
+        .outbound(Packet::ip("239.0.0.1", "10.2.0.1").udp(1, 2), refused(Reason::MulticastSource))
 }
 
 fn boundary_outbound() -> Row {

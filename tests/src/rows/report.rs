@@ -16,7 +16,8 @@ pub(super) fn packet(step: &Step) -> String {
         Direction::Inbound => "inbound",
         Direction::Outbound => "outbound",
     };
-    let mut text = format!("{way}, after {} s, {:?}\n", step.wait_secs, step.packet);
+    let (secs, len) = (step.wait_secs, step.frame.bytes.len());
+    let mut text = format!("{way}, after {secs} s, {len} bytes");
     for (index, byte) in step.frame.bytes.iter().take(160).enumerate() {
         let gap = if index % 16 == 0 { "\n  " } else { " " };
         write!(text, "{gap}{byte:02x}").expect("strings take everything");

@@ -13,7 +13,7 @@ mod statistics;
 mod throughput;
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions},
     io::Write as _,
     panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
@@ -68,7 +68,7 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     interrupt::clean_up_when_interrupted()?;
     // Minutes of measuring must not end at a file that cannot be written.
-    let file = cli.markdown.as_deref().map(create).transpose()?;
+    let file = cli.markdown.as_deref().map(open).transpose()?;
     let machine = Machine::look()?;
     println!("{}", machine.plain());
     let mut tables = Vec::new();
@@ -86,16 +86,20 @@ fn run(cli: &Cli) -> Result<()> {
     if let Some((mut file, path)) = file {
         let sections = tables.iter().map(Table::markdown);
         let text: Vec<String> = [machine.markdown()].into_iter().chain(sections).collect();
-        file.write_all(text.join("\n").as_bytes())
+        file.set_len(0)
+            .and_then(|()| file.write_all(text.join("\n").as_bytes()))
             .with_context(|| format!("writing {}", path.display()))?;
         println!("\nwritten to {}", path.display());
     }
     Ok(())
 }
 
-fn create(path: &Path) -> Result<(File, &Path)> {
-    let file = File::create(path).with_context(|| format!("creating {}", path.display()))?;
-    Ok((file, path))
+/// Opens the file of results. What an earlier run wrote stays until there is something to put
+/// in its place.
+fn open(path: &Path) -> Result<(File, &Path)> {
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create(true).truncate(false).open(path);
+    Ok((file.with_context(|| format!("opening {}", path.display()))?, path))
 }
 
 /// What a command's options are when none is given.

@@ -28,10 +28,12 @@ const TICKS_PER_SEC: u32 = 1000;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How often each case has its turn
-    #[arg(long, value_name = "N", default_value_t = 21, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 21)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
     /// How many packets each case judges in one turn
-    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     runs: u32,
 }
 

@@ -13,7 +13,7 @@ use nix::time::{ClockId, clock_gettime};
 use tests::{
     packet::Packet,
     prog_run::{Program, Programs},
-    topology::ROUTER,
+    topology::{INSIDE, ROUTER},
 };
 
 use super::{
@@ -65,9 +65,12 @@ pub(super) fn run(options: &Options, cpu: usize) -> Result<Table> {
     let programs = load();
     let mut cases = floors();
     for family in FAMILIES {
-        cases.extend(family_cases(family, &programs));
+        for flow in flows(family) {
+            flow.establish(&programs);
+        }
+        cases.extend(plain(family));
     }
-    cases.extend(related_and_long(&programs));
+    cases.extend(related_and_long());
 
     let before = programs.state();
     for round in 1..=options.rounds {
@@ -114,26 +117,32 @@ const fn direction(program: Program) -> Direction {
 }
 
 fn floors() -> Vec<Case> {
-    let (inside, outside) = hosts(Family::Ipv6);
-    let packet = Flow::tcp(inside, outside).reply;
+    let [flow, _] = flows(Family::Ipv6);
     let floor = |hook| Case {
         packet: "any, the floor".into(),
         subject: Subject::Empty(hook),
-        frame: packet.frame(),
+        frame: flow.reply.frame(),
         ns: Vec::new(),
     };
     vec![floor(Hook::Xdp), floor(Hook::Tc)]
 }
 
-/// What there is to measure in either family.
-fn family_cases(family: Family, programs: &Programs) -> Vec<Case> {
+/// The two flows of a family that packets may belong to.
+fn flows(family: Family) -> [Flow; 2] {
     let (inside, outside) = hosts(family);
-    let (tcp, udp) = (Flow::tcp(inside, outside), Flow::udp(inside, outside));
-    for flow in [&tcp, &udp] {
-        flow.establish(programs);
-    }
-    // The mirror of an opening goes to a port from which inside opened nothing.
-    let [syn, datagram] = unsolicited(inside, outside);
+    [Flow::tcp(inside, outside), Flow::udp(inside, outside)]
+}
+
+/// A SYN and a datagram that nobody asked for: outside opens what it may not.
+fn unsolicited(family: Family) -> [Packet; 2] {
+    let (inside, outside) = hosts(family);
+    [Flow::tcp(outside, inside).opening, Flow::udp(outside, inside).opening]
+}
+
+/// Everyday packets of a family.
+fn plain(family: Family) -> Vec<Case> {
+    let [tcp, udp] = flows(family);
+    let [syn, datagram] = unsolicited(family);
     let named = |what: &str| format!("{what}, IPv{}", family.version());
     let mut cases = Vec::new();
     cases.extend(ingress(&named("TCP SYN, unsolicited"), &syn, Reason::NoFlow));
@@ -145,17 +154,10 @@ fn family_cases(family: Family, programs: &Programs) -> Vec<Case> {
     cases
 }
 
-/// A SYN and a datagram that nobody asked for.
-fn unsolicited(inside: std::net::IpAddr, outside: std::net::IpAddr) -> [Packet; 2] {
-    [Flow::tcp(outside, inside).opening, Flow::udp(outside, inside).opening]
-}
-
 /// What takes the parser longest.
-fn related_and_long(programs: &Programs) -> Vec<Case> {
-    let (inside, outside) = hosts(Family::Ipv6);
-    let flow = Flow::tcp(inside, outside);
-    flow.establish(programs);
-    let error = Packet::ip(ROUTER.ip(Family::Ipv6), inside).icmp_error(
+fn related_and_long() -> Vec<Case> {
+    let [flow, _] = flows(Family::Ipv6);
+    let error = Packet::ip(ROUTER.v6, INSIDE.v6).icmp_error(
         PACKET_TOO_BIG,
         0,
         MTU_BYTES,
@@ -165,16 +167,15 @@ fn related_and_long(programs: &Programs) -> Vec<Case> {
         (1..EXTENSION_HEADERS_MAX)
             .fold(packet.hop_by_hop(), |packet, _| packet.destination_options())
     };
-    let [syn, _] = unsolicited(inside, outside);
+    let [syn, _] = unsolicited(Family::Ipv6);
     let long = format!("{EXTENSION_HEADERS_MAX} extension headers");
     let mut cases = Vec::new();
     cases.extend(ingress("ICMPv6 packet too big about a flow", &error, Reason::Related));
     cases.extend(ingress(&format!("TCP SYN, {long}"), &chain(syn), Reason::NoFlow));
     cases.extend(ingress(&format!("TCP reply, {long}"), &chain(flow.reply), Reason::Flow));
 
-    let (inside, outside) = hosts(Family::Ipv4);
-    let flow = Flow::tcp(inside, outside);
-    let [syn, _] = unsolicited(inside, outside);
+    let [flow, _] = flows(Family::Ipv4);
+    let [syn, _] = unsolicited(Family::Ipv4);
     let syn = syn.options(&OPTIONS);
     cases.extend(ingress("TCP SYN, 40 bytes of IPv4 options", &syn, Reason::NoFlow));
     let reply = flow.reply.options(&OPTIONS);

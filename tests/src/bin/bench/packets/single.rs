@@ -219,9 +219,9 @@ fn table(ns: &[Vec<f64>; Case::ALL.len()], options: &Options, cpu: usize) -> Tab
                 options.rounds
             ),
             format!(
-                "Every flow is to another outside host. Tables hold {HALF_OPEN_ENTRIES} half-open \
-                 and {ESTABLISHED_ENTRIES} established flows and are empty at first, but for the \
-                 row that evicts."
+                "Every flow is IPv6 and to another outside host. Tables hold {HALF_OPEN_ENTRIES} \
+                 half-open and {ESTABLISHED_ENTRIES} established flows and are empty at first, \
+                 but for the row that evicts."
             ),
         ],
         columns: vec![

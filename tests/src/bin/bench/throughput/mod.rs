@@ -26,10 +26,12 @@ use transfer::Direction;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How often each firewall has its turn
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long one transfer is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = value_parser!(u64).range(1..=600))]
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    #[arg(value_parser = value_parser!(u64).range(1..=600))]
     secs: u64,
     /// With which offloads of the labs' interfaces
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Choice::Both)]
@@ -110,7 +112,7 @@ impl Site {
         let installed =
             firewall.install(&lab).with_context(|| format!("installing {}", firewall.name()))?;
         if !offloads {
-            // A veth that gets an XDP program switches it on again, whatever was asked for.
+            // Older kernels switch it on again when a veth gets an XDP program.
             switch_receive_offload_off(&lab)?;
         }
         let site = Self {

@@ -1,0 +1,223 @@
+//! The conformance table in the kernel: the same rows through the loaded programs, inbound ones
+//! through both of them. Needs root.
+
+use std::{
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    thread,
+};
+
+use gateway_common::{
+    config::Config,
+    flow::{FlowEntry, FlowHalf},
+    tables::Table,
+    timeouts::Ticks,
+    tuple::{Direction, Family, FlowKey},
+    verdict::{Reason, Verdict},
+};
+use tests::{
+    prog_run::{Program, Programs},
+    rows::{
+        Step, THEMES,
+        check::{FLOWS_MAX, Machine, TICKS_PER_SEC, check},
+        prelude::{FAMILIES, INSIDE, flag, from, tcp_flow, udp_flow},
+    },
+    state::{Entry, State},
+};
+
+/// RFC2979-3.1.2: every packet of every row does what the row says, and nothing else, in both
+/// programs for packets from outside; and no program changes a packet.
+#[test]
+fn every_row_holds() {
+    let mut machine = Kernel::new();
+    let mut failures = Vec::new();
+    let mut count = 0;
+    for (theme, rows) in THEMES {
+        for row in rows() {
+            for ingress in Program::INGRESS {
+                machine.ingress = ingress;
+                if let Err(difference) = check(&row, &mut machine) {
+                    failures.push(format!("{ingress:?}: {theme}: {difference}"));
+                }
+                count += 1;
+            }
+        }
+    }
+    let failed = failures.len();
+    assert!(failures.is_empty(), "{failed} of {count} rows:\n\n{}", failures.join("\n\n"));
+}
+
+/// E150, RFC4787-REQ-11: SYNs from everywhere change nothing but the counter of their reason, and
+/// a live connection does not notice.
+#[test]
+fn a_flood_of_syns_leaves_no_trace() {
+    const SYNS: u32 = 5_000;
+    let mut machine = Kernel::new();
+    machine.reset(&Config::new(TICKS_PER_SEC));
+    for family in FAMILIES {
+        let l = tcp_flow(family);
+        for (program, segment) in [
+            (Program::EgressTc, l.segment_out(flag::SYN)),
+            (Program::IngressXdp, l.segment_back(flag::SYN | flag::ACK)),
+            (Program::EgressTc, l.segment_out(flag::ACK)),
+        ] {
+            assert_eq!(machine.programs.run(program, &segment.frame()), Verdict::Pass);
+        }
+        for ingress in Program::INGRESS {
+            let before = machine.state();
+            for number in 0..SYNS {
+                let [_, high, middle, low] = (number * 40_503 % (1 << 24)).to_be_bytes();
+                let mut syn = from(INSIDE, INSIDE, family).tcp(443, 40_000, flag::SYN);
+                syn = match family {
+                    Family::Ipv4 => syn.set_network(12, &[80, high, middle, low]),
+                    Family::Ipv6 => syn.set_network(8, &[0x2a, 1, 2, 3, 4, high, middle, low]),
+                };
+                assert_eq!(machine.programs.run(ingress, &syn.frame()), Verdict::Drop);
+            }
+            let change = machine.state().since(&before);
+            let [(Direction::Inbound, Reason::NoFlow, counter)] = change.verdicts[..] else {
+                panic!("{:?}", change.verdicts);
+            };
+            assert_eq!(counter.packets, u64::from(SYNS));
+            assert_eq!(change.flows, []);
+            assert_eq!((change.datagrams, change.peers), (vec![], vec![]));
+            let reply = l.segment_back(flag::ACK).frame();
+            assert_eq!(machine.programs.run(ingress, &reply), Verdict::Pass);
+        }
+    }
+}
+
+/// E151: the first packets of a flow may leave on several CPUs at once. They make one flow, which
+/// counts them all.
+#[test]
+fn first_packets_on_several_cpus_make_one_flow() {
+    const CPUS: usize = 2;
+    const FLOWS: u16 = 100;
+    const PACKETS: u64 = 20;
+    let mut machine = Kernel::new();
+    machine.reset(&Config::new(TICKS_PER_SEC));
+    let before = machine.state();
+    let programs = &machine.programs;
+    for number in 0..FLOWS {
+        let question = udp_flow(Family::Ipv6).out().set_transport(0, &number.to_be_bytes()).frame();
+        let barrier = std::sync::Barrier::new(CPUS);
+        thread::scope(|scope| {
+            for _ in 0..CPUS {
+                scope.spawn(|| {
+                    barrier.wait();
+                    for _ in 0..PACKETS {
+                        assert_eq!(programs.run(Program::EgressTc, &question), Verdict::Pass);
+                    }
+                });
+            }
+        });
+    }
+    let change = machine.state().since(&before);
+    assert_eq!(change.flows.len(), usize::from(FLOWS), "{:#?}", change.flows);
+    for flow in &change.flows {
+        let Entry::Added((Table::HalfOpen, _), entry) = flow else { panic!("{flow:?}") };
+        assert_eq!(entry.outbound.packets, CPUS as u64 * PACKETS, "{entry:?}");
+    }
+    let passed: u64 = change.verdicts.iter().map(|(_, _, counter)| counter.packets).sum();
+    assert_eq!(passed, u64::from(FLOWS) * CPUS as u64 * PACKETS);
+}
+
+/// The programs, of which inbound packets go through one.
+struct Kernel {
+    programs: MutexGuard<'static, Programs>,
+    ingress: Program,
+    /// When the last packet was judged.
+    last_step: Ticks,
+}
+
+impl Kernel {
+    /// The programs are loaded once; tests take turns.
+    fn new() -> Self {
+        static PROGRAMS: OnceLock<Mutex<Programs>> = OnceLock::new();
+        let programs = PROGRAMS.get_or_init(|| {
+            Mutex::new(Programs::load_sized(&Config::new(TICKS_PER_SEC), FLOWS_MAX, FLOWS_MAX))
+        });
+        // A test that failed leaves nothing behind that the next one does not clear.
+        let programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
+        let last_step = programs.now();
+        Self { programs, ingress: Program::IngressXdp, last_step }
+    }
+}
+
+impl Machine for Kernel {
+    fn reset(&mut self, config: &Config) {
+        self.programs.clear();
+        self.programs.configure(config);
+        self.last_step = self.programs.now();
+    }
+
+    /// Sets all stored times back by what has not really passed since the last packet.
+    fn advance(&mut self, span: Ticks) {
+        let now = self.programs.now();
+        let shift = Ticks(span.0.saturating_sub(now.since(self.last_step).0));
+        let back = |time: Ticks| if time == Ticks(0) { time } else { time - shift };
+        let half = |half: FlowHalf| FlowHalf {
+            seen: back(half.seen),
+            reset: back(half.reset),
+            ..half
+        };
+        let State { flows, datagrams, peers, .. } = self.programs.state();
+        for ((table, key), entry) in flows {
+            let entry = FlowEntry {
+                outbound: half(entry.outbound),
+                inbound: half(entry.inbound),
+                created: back(entry.created),
+                ..entry
+            };
+            self.programs.insert(table, &key, &entry);
+        }
+        for (key, deadline) in datagrams {
+            self.programs.insert_datagram(&key, back(Ticks(deadline)));
+        }
+        for (key, deadline) in peers {
+            self.programs.insert_peer(&key, back(Ticks(deadline)));
+        }
+        self.last_step = now;
+    }
+
+    fn now(&self) -> Ticks {
+        self.programs.now()
+    }
+
+    fn run(&mut self, step: &Step) -> Verdict {
+        let program = match step.direction {
+            Direction::Inbound => self.ingress,
+            Direction::Outbound => Program::EgressTc,
+        };
+        let (frame, segments) = (&step.frame.bytes, step.frame.segments);
+        if segments > 1 {
+            self.programs.run_gso(program, frame, segments, step.segment_bytes)
+        } else {
+            self.programs.run(program, frame)
+        }
+    }
+
+    fn state(&self) -> State {
+        self.programs.state()
+    }
+
+    fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry) {
+        self.programs.insert(table, key, entry);
+    }
+
+    fn can_run(&self, step: &Step) -> bool {
+        let is_tc = step.direction == Direction::Outbound || self.ingress == Program::IngressTc;
+        step.host_only.is_none() && (!is_tc || is_a_tc_test_packet(&step.frame.bytes))
+    }
+}
+
+/// Whether the kernel's test runs give this frame to a TC program: they refuse what is larger than
+/// a page, with room for the kernel's own, or does not hold the IP header that it announces.
+fn is_a_tc_test_packet(frame: &[u8]) -> bool {
+    const BYTES_MAX: usize = 3_500;
+    let header_bytes = match frame[12..14] {
+        [0x08, 0x00] => 20,
+        [0x86, 0xdd] => 40,
+        _ => 0,
+    };
+    (14 + header_bytes..=BYTES_MAX).contains(&frame.len())
+}
