@@ -145,10 +145,8 @@ impl Model {
     pub fn state(&self) -> State {
         let half_open = self.memory.half_open.borrow();
         let established = self.memory.established.borrow();
-        let half_open = half_open
-            .entries
-            .iter()
-            .map(|(key, (_, slot))| ((Table::HalfOpen, *key), slot.read()));
+        let half_open =
+            half_open.entries.iter().map(|(key, (_, slot))| ((Table::HalfOpen, *key), slot.read()));
         let established =
             established.iter().map(|(key, slot)| ((Table::Established, *key), slot.read()));
         let slots = Direction::ALL

@@ -103,7 +103,9 @@ pub fn cited_in_comments() -> BTreeSet<String> {
         for file in rust_files(&workspace().join(directory)) {
             let text = read(&file);
             let comments = text.lines().filter(|line| line.trim_start().starts_with("//"));
-            cited.extend(comments.flat_map(words).filter(|word| known.contains(*word)).map(Into::into));
+            cited.extend(
+                comments.flat_map(words).filter(|word| known.contains(*word)).map(Into::into),
+            );
         }
     }
     cited

@@ -1,7 +1,10 @@
 //! The conformance table in the kernel: the same rows through the loaded programs, inbound ones
 //! through both of them. Needs root.
 
+mod mutation;
+
 use std::{
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
@@ -9,12 +12,16 @@ use std::{
 use gateway_common::{
     config::Config,
     flow::{FlowEntry, FlowHalf},
+    fragment::{DatagramKey, PeerKey},
     tables::Table,
     timeouts::Ticks,
     tuple::{Direction, Family, FlowKey},
     verdict::{Reason, Verdict},
 };
+use mutation::{Travelling, travelling};
+use proptest::{collection::vec, prelude::*};
 use tests::{
+    model::{Frame, Model},
     prog_run::{Program, Programs},
     rows::{
         Step, THEMES,
@@ -121,6 +128,38 @@ fn first_packets_on_several_cpus_make_one_flow() {
     assert_eq!(passed, u64::from(FLOWS) * CPUS as u64 * PACKETS);
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64, failure_persistence: None, ..ProptestConfig::default()
+    })]
+
+    /// The kernel does with any packets what the model does with them: what the properties of the
+    /// model say holds for the programs too.
+    #[test]
+    fn the_model_is_right(frames in vec(travelling(), 1..50), through_tc in any::<bool>()) {
+        let config = Config::new(TICKS_PER_SEC);
+        let mut kernel = Kernel::new();
+        kernel.ingress = if through_tc { Program::IngressTc } else { Program::IngressXdp };
+        kernel.reset(&config);
+        let mut model = Model::new(&config, FLOWS_MAX as usize, FLOWS_MAX as usize);
+        let before = kernel.state();
+        for Travelling { direction, mut frame } in frames {
+            frame.offloaded_vlan = None;
+            if !kernel.can_run_frame(direction, &frame.bytes) {
+                continue;
+            }
+            kernel.advance(config.ticks(1));
+            model.advance(config.ticks(1));
+            let verdict = kernel.run_frame(direction, &frame, 1_200);
+            let outcome = model.run(direction, &frame);
+            prop_assert_eq!(verdict, outcome.reason.verdict(), "{:?}: {:02x?}", outcome, frame);
+        }
+        let (kernel, model) = (kernel.state(), model.state());
+        prop_assert_eq!(&kernel.since(&before).verdicts, &model.verdicts);
+        prop_assert_eq!(timeless(kernel), timeless(model));
+    }
+}
+
 /// The programs, of which inbound packets go through one.
 struct Kernel {
     programs: MutexGuard<'static, Programs>,
@@ -141,6 +180,38 @@ impl Kernel {
         let last_step = programs.now();
         Self { programs, ingress: Program::IngressXdp, last_step }
     }
+
+    fn program(&self, direction: Direction) -> Program {
+        match direction {
+            Direction::Inbound => self.ingress,
+            Direction::Outbound => Program::EgressTc,
+        }
+    }
+
+    fn run_frame(&self, direction: Direction, frame: &Frame, segment_bytes: u32) -> Verdict {
+        let Frame { bytes, segments, .. } = frame;
+        let program = self.program(direction);
+        if *segments > 1 {
+            self.programs.run_gso(program, bytes, *segments, segment_bytes)
+        } else {
+            self.programs.run(program, bytes)
+        }
+    }
+
+    /// Whether the kernel gives this frame to the direction's program in a test run. It refuses
+    /// what holds no Ethernet header, and for TC programs what is larger than a page (with room
+    /// for the kernel's own) or does not hold the IP header that it announces.
+    fn can_run_frame(&self, direction: Direction, frame: &[u8]) -> bool {
+        const TC_BYTES_MAX: usize = 3_500;
+        let (least, most) = match (self.program(direction), frame.get(12..14)) {
+            (_, None) => return false,
+            (Program::IngressXdp, _) => (14, usize::MAX),
+            (_, Some([0x08, 0x00])) => (14 + 20, TC_BYTES_MAX),
+            (_, Some([0x86, 0xdd])) => (14 + 40, TC_BYTES_MAX),
+            (_, Some(_)) => (14, TC_BYTES_MAX),
+        };
+        (least..=most).contains(&frame.len())
+    }
 }
 
 impl Machine for Kernel {
@@ -155,11 +226,8 @@ impl Machine for Kernel {
         let now = self.programs.now();
         let shift = Ticks(span.0.saturating_sub(now.since(self.last_step).0));
         let back = |time: Ticks| if time == Ticks(0) { time } else { time - shift };
-        let half = |half: FlowHalf| FlowHalf {
-            seen: back(half.seen),
-            reset: back(half.reset),
-            ..half
-        };
+        let half =
+            |half: FlowHalf| FlowHalf { seen: back(half.seen), reset: back(half.reset), ..half };
         let State { flows, datagrams, peers, .. } = self.programs.state();
         for ((table, key), entry) in flows {
             let entry = FlowEntry {
@@ -184,16 +252,7 @@ impl Machine for Kernel {
     }
 
     fn run(&mut self, step: &Step) -> Verdict {
-        let program = match step.direction {
-            Direction::Inbound => self.ingress,
-            Direction::Outbound => Program::EgressTc,
-        };
-        let (frame, segments) = (&step.frame.bytes, step.frame.segments);
-        if segments > 1 {
-            self.programs.run_gso(program, frame, segments, step.segment_bytes)
-        } else {
-            self.programs.run(program, frame)
-        }
+        self.run_frame(step.direction, &step.frame, step.segment_bytes)
     }
 
     fn state(&self) -> State {
@@ -205,19 +264,31 @@ impl Machine for Kernel {
     }
 
     fn can_run(&self, step: &Step) -> bool {
-        let is_tc = step.direction == Direction::Outbound || self.ingress == Program::IngressTc;
-        step.host_only.is_none() && (!is_tc || is_a_tc_test_packet(&step.frame.bytes))
+        step.host_only.is_none() && self.can_run_frame(step.direction, &step.frame.bytes)
     }
 }
 
-/// Whether the kernel's test runs give this frame to a TC program: they refuse what is larger than
-/// a page, with room for the kernel's own, or does not hold the IP header that it announces.
-fn is_a_tc_test_packet(frame: &[u8]) -> bool {
-    const BYTES_MAX: usize = 3_500;
-    let header_bytes = match frame[12..14] {
-        [0x08, 0x00] => 20,
-        [0x86, 0xdd] => 40,
-        _ => 0,
+/// What is remembered, without the times, which are another clock's.
+#[derive(Debug, PartialEq)]
+struct Timeless {
+    flows: HashMap<(Table, FlowKey), FlowEntry>,
+    datagrams: HashSet<DatagramKey>,
+    peers: HashSet<PeerKey>,
+}
+
+fn timeless(State { flows, datagrams, peers, .. }: State) -> Timeless {
+    let known = |time: Ticks| Ticks(u64::from(time != Ticks(0)));
+    let half =
+        |half: FlowHalf| FlowHalf { seen: known(half.seen), reset: known(half.reset), ..half };
+    let timeless = |entry: FlowEntry| FlowEntry {
+        outbound: half(entry.outbound),
+        inbound: half(entry.inbound),
+        created: known(entry.created),
+        ..entry
     };
-    (14 + header_bytes..=BYTES_MAX).contains(&frame.len())
+    Timeless {
+        flows: flows.into_iter().map(|(key, entry)| (key, timeless(entry))).collect(),
+        datagrams: datagrams.into_keys().collect(),
+        peers: peers.into_keys().collect(),
+    }
 }

@@ -94,8 +94,8 @@ pub fn inbound(entry: &FlowEntry, segment: Segment) -> Result<Trace, Reason> {
     match segment {
         // Both sides opened at the same time (RFC 9293 section 3.5, RFC 6092 REC-31): until
         // inside confirms, outside may repeat its SYN. Any later SYN would be an opening from
-        // outside, also in TIME-WAIT.
-        Segment::Syn if !entry.outbound.has(mark::CONFIRMED) && !picked_up => {
+        // outside, also in TIME-WAIT and after a reset.
+        Segment::Syn if !entry.outbound.has(mark::CONFIRMED) && !picked_up && !is_reset(entry) => {
             Ok(Trace::refresh(mark::OPENED))
         }
         Segment::Syn => Err(Reason::TcpState),

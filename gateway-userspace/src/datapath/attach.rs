@@ -88,7 +88,7 @@ pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathErro
         uplinks
             .iter()
             .filter(|uplink| !uplink.up)
-            .map(|uplink| format!("interface {} is down; it is protected as it is", uplink.name)),
+            .map(|uplink| format!("interface {} is down; bring it up to use it", uplink.name)),
     );
     let directory = root.root().gateway(request.name);
     let created = !directory.exists();
@@ -187,11 +187,12 @@ impl Attempt<'_> {
         work.undo.clear();
 
         // The new state is in force; what is left is to remove the old one's remains.
-        work.programs.pin(directory)?;
-        for (uplink, placed) in self.uplinks.iter().zip(&placed) {
-            work.retire(uplink, &[placed.egress, placed.ingress])?;
+        if let Err(error) = tidy_up(&mut work, &self.uplinks, &placed) {
+            work.notes.push(format!(
+                "the gateway is up to date, but parts of its earlier state remain: {error}; \
+                 attaching again removes them"
+            ));
         }
-        work.leave_all_but(&self.uplinks)?;
         let neighbours = neighbours(&work, &self.uplinks);
         self.notes.extend(neighbours);
         Ok(placed.into_iter().map(|placed| placed.outcome).collect())
@@ -272,6 +273,19 @@ fn place_all(
         placed.push(Placed { outcome, egress, ingress });
     }
     Ok(placed)
+}
+
+/// Removes what an update made obsolete.
+fn tidy_up(
+    work: &mut Work<'_>,
+    uplinks: &[Interface],
+    placed: &[Placed],
+) -> Result<(), DatapathError> {
+    work.programs.pin(&work.directory)?;
+    for (uplink, placed) in uplinks.iter().zip(placed) {
+        work.retire(uplink, &[placed.egress, placed.ingress])?;
+    }
+    work.leave_all_but(uplinks)
 }
 
 fn neighbours(work: &Work<'_>, uplinks: &[Interface]) -> Vec<String> {

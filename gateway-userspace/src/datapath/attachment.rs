@@ -181,7 +181,7 @@ pub(super) fn add_clsact(uplink: &Interface, hook: Hook) -> Result<(), DatapathE
 /// Attaches a TC program by a `clsact` filter, which stays when this process ends.
 ///
 /// # Errors
-/// [`DatapathError::ForeignFilter`] or [`DatapathError::TcRefused`].
+/// [`DatapathError::TcRefused`].
 pub(super) fn attach_filter(
     program: &mut SchedClassifier,
     uplink: &Interface,
@@ -193,13 +193,9 @@ pub(super) fn attach_filter(
         classid: None,
     });
     let attached = program.attach_with_options(&uplink.name, attach_type(hook), options);
-    let link = attached.and_then(|id| program.take_link(id)).map_err(|error| {
-        if errno_of_tc(&error) == Some(libc::EEXIST) {
-            DatapathError::ForeignFilter { interface: uplink.name.clone(), hook: hook.name() }
-        } else {
-            tc_refused(uplink, hook, TcMeans::Clsact, &error)
-        }
-    })?;
+    let link = attached
+        .and_then(|id| program.take_link(id))
+        .map_err(|error| tc_refused(uplink, hook, TcMeans::Clsact, &error))?;
     // Dropping the link would remove the filter.
     std::mem::forget(link);
     Ok(())
@@ -231,16 +227,14 @@ pub(super) fn replace_filter(
     Ok(())
 }
 
-/// Our `clsact` filter on a hook, if it is there; somebody else's in its place is not ours.
+/// The `clsact` filter in our place on a hook.
 ///
 /// # Errors
 /// [`NetError::Netlink`].
 pub(super) fn our_filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, NetError> {
     let filters = tc::filters(ifindex, hook)?;
     Ok(filters.into_iter().find(|filter| {
-        filter.priority == FILTER_PRIORITY
-            && filter.handle == u32::from(FILTER_HANDLE)
-            && filter.program_name.as_deref() == Some(classifier_name(hook))
+        filter.priority == FILTER_PRIORITY && filter.handle == u32::from(FILTER_HANDLE)
     }))
 }
 
@@ -249,9 +243,6 @@ pub(super) fn our_filter(ifindex: u32, hook: Hook) -> Result<Option<Filter>, Net
 /// # Errors
 /// [`NetError::Netlink`].
 pub(super) fn remove_filter(ifindex: u32, hook: Hook) -> Result<(), NetError> {
-    if our_filter(ifindex, hook)?.is_none() {
-        return Ok(());
-    }
     tc::remove_filter(ifindex, hook, FILTER_PRIORITY, FILTER_HANDLE.into())
 }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
+    iter,
     path::{Path, PathBuf},
 };
 
@@ -189,13 +190,19 @@ fn ensure_mounted(bpffs: &Path) -> Result<(), DatapathError> {
 }
 
 /// Whether this process has mounts of its own, as under `ip netns exec`: a file system mounted
-/// here would end with them, and everything pinned on it.
+/// here would end with them, and everything pinned on it. That is so when any process that led
+/// to this one has others.
 fn mounts_are_private() -> bool {
-    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt"));
-    match (namespace("self"), namespace("1")) {
-        (Ok(ours), Ok(everybodys)) => ours != everybodys,
-        (Err(_), _) | (_, Err(_)) => false,
-    }
+    let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
+    let Some(ours) = namespace("self") else { return false };
+    let parent = |process: &String| {
+        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
+        (parent != "0").then(|| parent.to_owned())
+    };
+    iter::successors(Some("self".to_owned()), parent)
+        .filter_map(|process| namespace(&process))
+        .any(|theirs| theirs != ours)
 }
 
 #[cfg(test)]

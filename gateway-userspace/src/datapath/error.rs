@@ -12,7 +12,7 @@ pub enum DatapathError {
     /// The process may not do what it has to.
     #[error(
         "this process lacks {}, which loading and attaching BPF programs needs; run it as root",
-        missing.join(" and ")
+        missing.join(", ")
     )]
     NotPrivileged {
         /// The capabilities that are missing.
@@ -390,7 +390,7 @@ mod tests {
             ),
             (
                 DatapathError::NotPrivileged { missing: vec!["CAP_BPF", "CAP_NET_ADMIN"] },
-                &["CAP_BPF and CAP_NET_ADMIN", "root"],
+                &["CAP_BPF, CAP_NET_ADMIN", "root"],
             ),
             (
                 DatapathError::NotUndone {

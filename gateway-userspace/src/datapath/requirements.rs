@@ -16,6 +16,7 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Capability numbers, from the kernel's `capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
 const CAP_BPF: u32 = 39;
 
 /// Checks privileges and kernel.
@@ -48,12 +49,15 @@ pub(super) fn check_privileges() -> Result<(), DatapathError> {
     if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotPrivileged { missing }) }
 }
 
-/// `CAP_SYS_ADMIN` includes what `CAP_BPF` was split off from it for.
+/// `CAP_SYS_ADMIN` includes what was split off from it: `CAP_BPF`, and `CAP_PERFMON`, without
+/// which the verifier forbids ordinary arithmetic on pointers.
 fn missing_capabilities(effective: u64) -> Vec<&'static str> {
     let has = |capability: u32| effective >> capability & 1 == 1;
     let mut missing = Vec::new();
-    if !has(CAP_BPF) && !has(CAP_SYS_ADMIN) {
-        missing.push("CAP_BPF");
+    for (capability, name) in [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")] {
+        if !has(capability) && !has(CAP_SYS_ADMIN) {
+            missing.push(name);
+        }
     }
     if !has(CAP_NET_ADMIN) {
         missing.push("CAP_NET_ADMIN");
@@ -85,9 +89,11 @@ mod tests {
 
     #[test]
     fn bpf_and_network_administration_are_needed() {
-        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(1 << CAP_BPF), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(1 << CAP_NET_ADMIN), ["CAP_BPF"]);
+        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
+        let bpf = 1 << CAP_BPF | 1 << CAP_PERFMON;
+        assert_eq!(missing_capabilities(bpf), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing_capabilities(1 << CAP_NET_ADMIN), ["CAP_BPF", "CAP_PERFMON"]);
+        assert!(missing_capabilities(bpf | 1 << CAP_NET_ADMIN).is_empty());
         assert!(missing_capabilities(1 << CAP_SYS_ADMIN | 1 << CAP_NET_ADMIN).is_empty());
     }
 

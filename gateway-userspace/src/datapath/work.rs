@@ -172,11 +172,14 @@ impl Work<'_> {
         let Some(other) = other else { return Ok(()) };
         self.place(uplink, &self.tc_candidates(Hook::Ingress))?;
         let link = self.link_path(uplink, Attachment::Xdp(other));
+        let (directory, uplink_again, link_again) =
+            (self.directory.clone(), uplink.clone(), link.clone());
+        self.undo.push(move || {
+            pin::remove_link(&link_again)?;
+            attachment::attach_xdp(&mut old_xdp(&directory)?, &uplink_again, other, &link_again)
+        });
         pin::remove_link(&link)?;
         self.attached.entry(uplink.index).or_default().retain(|&it| it != Attachment::Xdp(other));
-        let (directory, uplink) = (self.directory.clone(), uplink.clone());
-        self.undo
-            .push(move || attachment::attach_xdp(&mut old_xdp(&directory)?, &uplink, other, &link));
         Ok(())
     }
 
@@ -195,6 +198,11 @@ impl Work<'_> {
             }
             Attachment::Clsact(hook) => {
                 self.ensure_clsact(uplink, hook)?;
+                if attachment::our_filter(uplink.index, hook)?.is_some() {
+                    // Were it ours, it would be on record and replaced.
+                    let interface = uplink.name.clone();
+                    return Err(DatapathError::ForeignFilter { interface, hook: hook.name() });
+                }
                 self.meta.uplink_mut(uplink.index, &uplink.name).set_filter(hook, true);
                 self.meta_map.write(&self.meta)?;
                 let program = self.programs.classifier(classifier_name(hook))?;
@@ -242,10 +250,11 @@ impl Work<'_> {
                 interface: uplink.name.clone(),
                 hook: hook.name(),
                 means: TcMeans::Clsact.name(),
-                source: io::Error::other(
-                    "another queueing discipline is at ingress; remove it with `tc qdisc del dev \
-                     IF ingress`",
-                ),
+                source: io::Error::other(format!(
+                    "its ingress has another queueing discipline than clsact; remove that with \
+                     `tc qdisc del dev {} ingress`",
+                    uplink.name
+                )),
             }),
             None => {
                 self.meta.uplink_mut(uplink.index, &uplink.name).clsact_added = true;
@@ -288,15 +297,18 @@ impl Work<'_> {
 /// Decides whether a failed way leads to the next one, and what to say about it. What another
 /// way cannot cure, or what would be hidden by taking it, remains an error.
 fn why_not(candidate: Attachment, error: DatapathError) -> Result<Option<String>, DatapathError> {
-    let (DatapathError::XdpRefused { source, .. } | DatapathError::TcRefused { source, .. }) =
-        &error
+    let (DatapathError::XdpRefused { interface, source, .. }
+    | DatapathError::TcRefused { interface, source, .. }) = &error
     else {
         return Err(error);
     };
     let errno = source.raw_os_error();
     match (candidate, errno) {
         (_, None | Some(libc::EPERM | libc::EACCES | libc::ENODEV)) => Err(error),
-        (Attachment::Xdp(_), Some(_)) => Ok(Some(format!("{error}; using TC instead"))),
+        (Attachment::Xdp(mode), Some(_)) => Ok(Some(format!(
+            "interface {interface} refused {} XDP ({source}); TC is used instead",
+            mode.name()
+        ))),
         // What kernels before 6.6 say, where the older way is the ordinary one.
         (Attachment::Tcx(_), Some(libc::EINVAL | libc::EOPNOTSUPP)) => Ok(None),
         (Attachment::Tcx(_) | Attachment::Clsact(_), Some(_)) => Err(error),

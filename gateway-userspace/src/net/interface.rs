@@ -1,5 +1,7 @@
 //! Network interfaces.
 
+use std::io;
+
 use futures_util::TryStreamExt;
 use ipnet::IpNet;
 use nix::{errno::Errno, libc};
@@ -132,8 +134,8 @@ fn look_up<F>(name: &str, get: F) -> Result<Interface, NetError>
 where
     F: AsyncFnOnce(&Handle) -> Result<Option<LinkMessage>, rtnetlink::Error> + Send,
 {
-    let missing = || NetError::InterfaceMissing { name: name.to_owned() };
-    let found = ask(format!("looking up interface {name}"), async |handle: Handle| {
+    let action = format!("looking up interface {name}");
+    let found = ask(action.clone(), async |handle: Handle| {
         let Some(link) = get(&handle).await? else { return Ok(None) };
         let mut addresses =
             handle.address().get().set_link_index_filter(link.header.index).execute();
@@ -145,11 +147,13 @@ where
     });
     match found {
         Ok(Some(interface)) => Ok(interface),
-        Ok(None) => Err(missing()),
+        Ok(None) => {
+            Err(NetError::Netlink { action, source: io::Error::other("the kernel did not answer") })
+        }
         Err(NetError::Netlink { source, .. })
             if source.raw_os_error() == Some(Errno::ENODEV as i32) =>
         {
-            Err(missing())
+            Err(NetError::InterfaceMissing { name: name.to_owned() })
         }
         Err(error) => Err(error),
     }

@@ -50,8 +50,6 @@ pub(crate) struct Filter {
     pub(crate) handle: u32,
     /// The program that runs, if it is a BPF filter.
     pub(crate) program_id: Option<u32>,
-    /// The name given to the filter when it was added.
-    pub(crate) program_name: Option<String>,
 }
 
 /// The kind of the queueing discipline that TC programs need.
@@ -160,15 +158,12 @@ fn filter_of(message: &TcMessage) -> Filter {
         priority: (message.header.info >> 16) as u16,
         handle: message.header.handle.into(),
         program_id: None,
-        program_name: None,
     };
     for attribute in &message.attributes {
         let TcAttribute::Options(options) = attribute else { continue };
         for option in options {
             if let TcOption::Bpf(TcFilterBpfOption::ProgId(id)) = option {
                 filter.program_id = Some(*id);
-            } else if let TcOption::Bpf(TcFilterBpfOption::ProgName(name)) = option {
-                filter.program_name = Some(name.clone());
             }
         }
     }

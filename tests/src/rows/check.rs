@@ -133,8 +133,8 @@ fn snap(mut state: State, moment: Moment, config: &Config) -> State {
 }
 
 fn fill_established(machine: &mut impl Machine) {
-    for number in 0..FLOWS_MAX {
-        let key = FlowKey { outside_port: number as u16, zero: 1, ..FlowKey::default() };
+    for number in (0..).take(FLOWS_MAX as usize) {
+        let key = FlowKey { outside_port: number, zero: 1, ..FlowKey::default() };
         machine.insert(Table::Established, &key, &FlowEntry::default());
     }
 }

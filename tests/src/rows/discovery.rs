@@ -156,12 +156,10 @@ fn fragmented() -> Row {
         each_type().into_iter().fold(row, |row, packet| row.inbound(whole(packet), invalid()));
     let [first, second]: [Packet; 2] =
         solicitation().payload(&[0; 16]).fragments(1, 24).try_into().expect("two fragments");
-    row.inbound(first, invalid())
-        .inbound(second, refused(Reason::FragmentUnsolicited))
-        .inbound(
-            Packet::ip(GATEWAY, ALL_NODES).fragment(10, false).protocol(58, &[0; 8]),
-            refused(Reason::FragmentUnsolicited),
-        )
+    row.inbound(first, invalid()).inbound(second, refused(Reason::FragmentUnsolicited)).inbound(
+        Packet::ip(GATEWAY, ALL_NODES).fragment(10, false).protocol(58, &[0; 8]),
+        refused(Reason::FragmentUnsolicited),
+    )
 }
 
 fn behind_hop_by_hop() -> Row {
@@ -224,10 +222,7 @@ fn redirect_allowed() -> Row {
     .inbound(redirect().cut_transport(39), invalid())
     .inbound(redirect().fragment(0, false), invalid())
     .inbound(from_afar, invalid())
-    .inbound(
-        Packet::ip(GATEWAY, ME).discovery(REDIRECT, &[0; 32]),
-        passed(Reason::RedirectAllowed),
-    )
+    .inbound(Packet::ip(GATEWAY, ME).discovery(REDIRECT, &[0; 32]), passed(Reason::RedirectAllowed))
 }
 
 fn never_forwarded() -> Row {

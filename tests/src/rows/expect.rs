@@ -46,12 +46,18 @@ enum Effect {
 }
 
 /// The packet is dropped.
+///
+/// # Panics
+/// If this is no reason to drop one.
 pub fn refused(reason: Reason) -> Expect {
     assert_eq!(reason.verdict(), Verdict::Drop, "{reason:?}");
     Expect::new(reason)
 }
 
 /// The packet passes.
+///
+/// # Panics
+/// If this is no reason to let one pass.
 pub fn passed(reason: Reason) -> Expect {
     assert_eq!(reason.verdict(), Verdict::Pass, "{reason:?}");
     Expect::new(reason)
@@ -89,6 +95,9 @@ impl Expect {
     }
 
     /// It leaves these marks too.
+    ///
+    /// # Panics
+    /// If it belongs to no flow.
     pub fn marked(mut self, more: u32) -> Self {
         match &mut self.effects[..] {
             [Effect::Open { marks, .. } | Effect::Update { marks, .. }, ..] => *marks |= more,
@@ -98,23 +107,36 @@ impl Expect {
     }
 
     /// It completes the exchange, so the flow moves to the established ones.
+    ///
+    /// # Panics
+    /// If it belongs to no flow.
     pub fn promoted(self) -> Self {
         let key = self.key();
-        self.marked(mark::CONFIRMED).and([Effect::Promote { key }, Effect::Count(FlowEvent::Promoted)])
+        self.marked(mark::CONFIRMED)
+            .and([Effect::Promote { key }, Effect::Count(FlowEvent::Promoted)])
     }
 
     /// It completes the exchange, but there is no room among the established flows.
+    ///
+    /// # Panics
+    /// If it belongs to no flow.
     pub fn not_promoted(self) -> Self {
         self.marked(mark::CONFIRMED).and([Effect::Count(FlowEvent::EstablishedFull)])
     }
 
     /// It is counted, but refreshes nothing and leaves no mark.
+    ///
+    /// # Panics
+    /// If it belongs to no flow that was there before.
     pub fn without_refresh(mut self) -> Self {
         *self.refreshes() = false;
         self
     }
 
     /// It resets the connection, and refreshes nothing.
+    ///
+    /// # Panics
+    /// If it belongs to no flow that was there before.
     pub fn resetting(mut self) -> Self {
         match &mut self.effects[..] {
             [Effect::Update { resets, .. }, ..] => *resets = true,

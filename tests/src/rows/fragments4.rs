@@ -88,8 +88,7 @@ fn tiny_first() -> Row {
 }
 
 fn flags_overwritten() -> Row {
-    let first =
-        l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
+    let first = l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
     row(
         &["RFC1858-INDIRECT", "RFC1858-4.2", "E34"],
         "a TCP fragment at offset 8 would replace the flags; one at 16 cannot",
@@ -102,8 +101,7 @@ fn flags_overwritten() -> Row {
 }
 
 fn second_first() -> Row {
-    let first =
-        l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
+    let first = l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
     let ports = from(OUTSIDE, INSIDE, Family::Ipv4)
         .identification(ID)
         .fragment(0, true)
@@ -134,9 +132,8 @@ fn longer_than_a_datagram() -> Row {
 }
 
 fn impossible_lengths() -> Row {
-    let more = |bytes: &[u8]| {
-        from(OUTSIDE, INSIDE, Family::Ipv4).fragment(10, true).protocol(17, bytes)
-    };
+    let more =
+        |bytes: &[u8]| from(OUTSIDE, INSIDE, Family::Ipv4).fragment(10, true).protocol(17, bytes);
     row(&[], "fragments of a length that no datagram leaves")
         .asked(&u())
         .inbound(more(&[0; 12]), refused(Reason::FragmentMalformed))
@@ -146,8 +143,7 @@ fn impossible_lengths() -> Row {
 }
 
 fn unsolicited_first() -> Row {
-    let [first, second] =
-        fragments(&from(STRANGER, INSIDE, Family::Ipv4).tcp(443, 22, flag::SYN));
+    let [first, second] = fragments(&from(STRANGER, INSIDE, Family::Ipv4).tcp(443, 22, flag::SYN));
     row(&["E39"], "an unsolicited first fragment lets nothing follow")
         .established(&l())
         .inbound(first, refused(Reason::NoFlow))

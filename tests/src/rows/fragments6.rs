@@ -151,8 +151,7 @@ fn incomplete_header() -> Row {
 }
 
 fn flags_overwritten() -> Row {
-    let first =
-        l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
+    let first = l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
     row(&["E75"], "a TCP fragment at offset 8 would replace the flags")
         .established(&l())
         .inbound(first, belongs_to(&l()).admitting(l().datagram(ID)))

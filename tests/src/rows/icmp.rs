@@ -163,10 +163,7 @@ fn error_during_handshake(family: Family) -> Row {
     .then(&l, FlowState::SynSent)
     .inbound(l.segment_back(flag::SYN | flag::ACK), belongs_to(&l))
     .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
-    .inbound(
-        error(family, Error::Unreachable(4), &l.segment_out(flag::ACK).ip_bytes()),
-        related(),
-    )
+    .inbound(error(family, Error::Unreachable(4), &l.segment_out(flag::ACK).ip_bytes()), related())
     .inbound(l.segment_back(flag::ACK), belongs_to(&l))
 }
 
@@ -239,7 +236,10 @@ fn errors_about_other_protocols(family: Family) -> Row {
         row.asked(flow)
             .inbound(error(family, Error::TooBig(1_400), &quote), related())
             .inbound(error(family, Error::Unreachable(1), &quote), related())
-            .inbound(error(family, Error::TooBig(1_400), &elsewhere), refused(Reason::IcmpUnrelated))
+            .inbound(
+                error(family, Error::TooBig(1_400), &elsewhere),
+                refused(Reason::IcmpUnrelated),
+            )
             .inbound(flow.back(), belongs_to(flow))
     })
 }

@@ -94,7 +94,8 @@ fn short(family: Family) -> Row {
     .inbound(unreachable(family, &[]), refused(Reason::IcmpQuote))
     // What follows the packet in the frame is not part of the quote.
     .inbound(
-        unreachable(family, &quote(header_len + 2)).trailer(&quote(header_len + 8)[header_len + 2..]),
+        unreachable(family, &quote(header_len + 2))
+            .trailer(&quote(header_len + 8)[header_len + 2..]),
         refused(Reason::IcmpQuote),
     )
 }
@@ -137,10 +138,7 @@ fn fragments(family: Family) -> Row {
     .outbound(second.clone(), passed(Reason::Stateless))
     .inbound(error(family, Error::TooBig(1_400), &first.ip_bytes()), related())
     .inbound(error(family, Error::TimeExceeded(1), &first.ip_bytes()), related())
-    .inbound(
-        error(family, Error::TooBig(1_400), &second.ip_bytes()),
-        refused(Reason::IcmpQuote),
-    )
+    .inbound(error(family, Error::TooBig(1_400), &second.ip_bytes()), refused(Reason::IcmpQuote))
 }
 
 fn about_errors(family: Family) -> Row {

@@ -11,11 +11,7 @@ pub(super) fn rows() -> Vec<Row> {
         refused_types(&["RFC4890-4.3.4-SEAMOBY", "RFC4890-4.4.3"], "Seamoby", 150..=150),
         refused_types(&["RFC4890-4.3.5-RR", "RFC4890-4.4.3"], "router renumbering", 138..=138),
         refused_types(&["RFC4890-4.3.2-MIP", "RFC4890-4.4.3"], "mobility", 144..=147),
-        refused_types(
-            &["RFC4890-4.3.5-NI", "RFC4890-4.4.4-NI"],
-            "node information",
-            139..=140,
-        ),
+        refused_types(&["RFC4890-4.3.5-NI", "RFC4890-4.4.4-NI"], "node information", 139..=140),
         refused_types(
             &["RFC4890-4.3.5-EXP", "RFC4890-4.4.5"],
             "experimental types",
@@ -64,9 +60,8 @@ fn unassigned_errors() -> Row {
 fn quench_and_redirect() -> Row {
     let l = tcp_flow(Family::Ipv4);
     let quote = l.segment_out(flag::ACK).ip_bytes();
-    let message = |kind, code| {
-        from(ROUTER, INSIDE, Family::Ipv4).icmp_error(kind, code, 0x0a03_0001, &quote)
-    };
+    let message =
+        |kind, code| from(ROUTER, INSIDE, Family::Ipv4).icmp_error(kind, code, 0x0a03_0001, &quote);
     row(&["RFC5508-REQ-10", "E105"], "source quench and redirect about a live flow")
         .established(&l)
         .inbound(message(4, 0), refused(Reason::IcmpType))
@@ -87,7 +82,8 @@ fn unsolicited_ipv4() -> Row {
 }
 
 fn wrong_family() -> Row {
-    let icmpv6_in_ipv4 = from(OUTSIDE, INSIDE, Family::Ipv4).protocol(58, &[129, 0, 0, 0, 0, 7, 0, 1]);
+    let icmpv6_in_ipv4 =
+        from(OUTSIDE, INSIDE, Family::Ipv4).protocol(58, &[129, 0, 0, 0, 0, 7, 0, 1]);
     let icmp_in_ipv6 = from(OUTSIDE, INSIDE, Family::Ipv6).protocol(1, &[0, 0, 0, 0, 0, 7, 0, 1]);
     row(&["E109"], "each version's ICMP inside the other")
         .asked(&ping_flow(Family::Ipv4))
@@ -132,15 +128,12 @@ fn scopes_differ() -> Row {
 fn other_destinations() -> Row {
     let to_nobody = || Packet::ip(OUTSIDE.v6, "2a00:77::1");
     let quote = Packet::ip("2a00:77::1", OUTSIDE.v6).udp(40_001, 5000).ip_bytes();
-    row(
-        &["RFC4890-4.1c", "RFC7084-WPD-5"],
-        "packets to an address that no inside host has used",
-    )
-    .inbound(to_nobody().echo_request(7, 1), refused(Reason::PingRefused))
-    .inbound(to_nobody().echo_reply(7, 1), refused(Reason::NoFlow))
-    .inbound(to_nobody().icmp_error(1, 0, 0, &quote), refused(Reason::IcmpUnrelated))
-    .inbound(to_nobody().icmp(138, 0, [0; 4], &[]), refused(Reason::IcmpType))
-    .inbound(to_nobody().tcp(443, 22, flag::SYN), refused(Reason::NoFlow))
+    row(&["RFC4890-4.1c", "RFC7084-WPD-5"], "packets to an address that no inside host has used")
+        .inbound(to_nobody().echo_request(7, 1), refused(Reason::PingRefused))
+        .inbound(to_nobody().echo_reply(7, 1), refused(Reason::NoFlow))
+        .inbound(to_nobody().icmp_error(1, 0, 0, &quote), refused(Reason::IcmpUnrelated))
+        .inbound(to_nobody().icmp(138, 0, [0; 4], &[]), refused(Reason::IcmpType))
+        .inbound(to_nobody().tcp(443, 22, flag::SYN), refused(Reason::NoFlow))
 }
 
 fn last_hop() -> Row {

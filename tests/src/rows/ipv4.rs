@@ -39,10 +39,7 @@ fn lengths_contradict() -> Row {
         .inbound(reply().set_network(2, &[0, 0]), refused(Reason::Ipv4Malformed))
         .inbound(reply().set_network(0, &[0x44]), refused(Reason::Ipv4Malformed))
         .inbound(reply().set_network(0, &[0x40]), refused(Reason::Ipv4Malformed))
-        .inbound(
-            reply().options(&[1; 8]).set_network(2, &[0, 27]),
-            refused(Reason::Ipv4Malformed),
-        )
+        .inbound(reply().options(&[1; 8]).set_network(2, &[0, 27]), refused(Reason::Ipv4Malformed))
 }
 
 fn bad_checksum() -> Row {

@@ -53,7 +53,10 @@ fn source_routes() -> Row {
         .established(&l())
         .inbound(reply(&route(131)), refused(Reason::SourceRoute))
         .inbound(reply(&route(137)), refused(Reason::SourceRoute))
-        .inbound(reply(&[&[1; 29][..], &[137, 11, 4], &[0; 8]].concat()), refused(Reason::SourceRoute))
+        .inbound(
+            reply(&[&[1; 29][..], &[137, 11, 4], &[0; 8]].concat()),
+            refused(Reason::SourceRoute),
+        )
         .outbound(u.out().options(&route(131)), refused(Reason::SourceRoute))
         .outbound(u.out().options(&route(137)), refused(Reason::SourceRoute))
 }

@@ -29,7 +29,16 @@ fn reply() -> Packet {
 
 fn each_header_passes() -> Row {
     row(
-        &["RFC7045-2.1a", "RFC8200-4.2", "RFC9288-HBH", "RFC6092-REC-47", "E60", "E66", "E68", "E81"],
+        &[
+            "RFC7045-2.1a",
+            "RFC8200-4.2",
+            "RFC9288-HBH",
+            "RFC6092-REC-47",
+            "E60",
+            "E66",
+            "E68",
+            "E81",
+        ],
         "every standard extension header is walked through",
     )
     .established(&l())
@@ -138,7 +147,7 @@ fn syn_beyond_reach() -> Row {
     let flow = Flow::tcp(INSIDE.v6, 0x0104, OUTSIDE.v6, 0x06ff);
     let mut disguise = vec![0; 2_048];
     disguise[1..4].copy_from_slice(&[0xff, 1, 4]);
-    disguise[12..14].copy_from_slice(&[0x50, flag::ACK as u8]);
+    disguise[12..14].copy_from_slice(&(0x5000 | flag::ACK).to_be_bytes());
     let hidden = from(OUTSIDE, INSIDE, Family::Ipv6).extension(60, &disguise);
     row(&["RFC7112-5c", "E67"], "headers are not looked for further than the parser follows")
         .established(&flow)

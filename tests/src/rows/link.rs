@@ -8,8 +8,7 @@ const OTHER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0xcc];
 const ROUTER_MAC: [u8; 6] = [0x02, 0, 0, 0, 0, 0xaa];
 
 pub(super) fn rows() -> Vec<Row> {
-    let mut rows =
-        vec![short_frames(), arp(), link_control(), encapsulated(), allowed_ethertype()];
+    let mut rows = vec![short_frames(), arp(), link_control(), encapsulated(), allowed_ethertype()];
     for family in FAMILIES {
         rows.extend([
             tagged_syn(family),

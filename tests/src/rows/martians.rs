@@ -133,10 +133,7 @@ fn nothing_is_a_martian() -> Row {
         .answered(&u)
         .inbound(Packet::ip("ff0e::1", "2a00:1::5").udp(1, 2), refused(Reason::MulticastSource))
         .inbound(Packet::ip("192.0.2.5", "192.0.2.5").udp(1, 2), refused(Reason::Land))
-        .inbound(
-            Packet::ip("::ffff:10.2.0.1", "2a00:1::5").udp(1, 2),
-            as_source().counting_frame(),
-        )
+        .inbound(Packet::ip("::ffff:10.2.0.1", "2a00:1::5").udp(1, 2), as_source().counting_frame())
         .outbound(Packet::ip("2a00:1::5", "ff05::1").udp(1, 2), passed(Reason::Stateless))
 }
 
@@ -165,4 +162,3 @@ fn no_state_from_martians() -> Row {
         .inbound(spoofed, as_source())
         .inbound(error, as_source())
 }
-

@@ -105,9 +105,8 @@ fn listener_discovery_outbound() -> Row {
 fn multicast_router_discovery() -> Row {
     let row = row(&["RFC4890-4.4.1-MRD"], "multicast router discovery, from the link only");
     [151, 152, 153].into_iter().fold(row, |row, kind| {
-        let message = |source: &str| {
-            Packet::ip(source, "ff02::6a").hop_limit(1).icmp(kind, 0, [0; 4], &[])
-        };
+        let message =
+            |source: &str| Packet::ip(source, "ff02::6a").hop_limit(1).icmp(kind, 0, [0; 4], &[]);
         row.inbound(message(GATEWAY), valid())
             .inbound(message(GATEWAY).hop_limit(255), invalid())
             .inbound(message("2a00:3::1"), invalid())
@@ -157,14 +156,11 @@ fn dhcpv6_reply() -> Row {
 
 fn dhcpv6_request() -> Row {
     let solicit = || Packet::ip(ME, "ff02::1:2").dhcpv6(1, 546, 547);
-    row(
-        &["RFC6092-REC-9", "E123"],
-        "a DHCPv6 client's question may go out, and not come in",
-    )
-    .outbound(solicit(), dhcp())
-    .outbound(Packet::ip(ME, GATEWAY).dhcpv6(3, 546, 547), dhcp())
-    .inbound(solicit(), no_flow())
-    .inbound(Packet::ip(GATEWAY, ME).dhcpv6(1, 546, 547), no_flow())
+    row(&["RFC6092-REC-9", "E123"], "a DHCPv6 client's question may go out, and not come in")
+        .outbound(solicit(), dhcp())
+        .outbound(Packet::ip(ME, GATEWAY).dhcpv6(3, 546, 547), dhcp())
+        .inbound(solicit(), no_flow())
+        .inbound(Packet::ip(GATEWAY, ME).dhcpv6(1, 546, 547), no_flow())
 }
 
 fn dhcpv6_from_afar() -> Row {

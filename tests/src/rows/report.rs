@@ -57,4 +57,3 @@ fn flow((table, key): &(Table, FlowKey)) -> String {
         table.name()
     )
 }
-

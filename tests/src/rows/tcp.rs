@@ -111,10 +111,7 @@ fn options(family: Family) -> Row {
     .outbound(syn(&[2, 0, 5, 0xb4]), belongs_to(&l))
     .outbound(syn(&[3, 1, 7, 1]), belongs_to(&l))
     .outbound(syn(&[1, 1, 1, 8]), belongs_to(&l))
-    .inbound(
-        l.segment_back(flag::SYN | flag::ACK).tcp_options(&[3, 255, 15, 0]),
-        belongs_to(&l),
-    )
+    .inbound(l.segment_back(flag::SYN | flag::ACK).tcp_options(&[3, 255, 15, 0]), belongs_to(&l))
     .inbound(l.segment_back(flag::SYN | flag::ACK).tcp_options(&[1; 40]), belongs_to(&l))
 }
 

@@ -57,7 +57,10 @@ fn outside_closes_first(family: Family) -> Row {
         format!("{family:?}: outside closes first, inside has more to say"),
     )
     .established(&l)
-    .inbound(l.segment_back(FIN_ACK | flag::PSH).payload(b"answer"), belongs_to(&l).marked(mark::FIN))
+    .inbound(
+        l.segment_back(FIN_ACK | flag::PSH).payload(b"answer"),
+        belongs_to(&l).marked(mark::FIN),
+    )
     .then(&l, FlowState::CloseWait)
     .outbound(l.segment_out(flag::ACK).payload(b"more"), belongs_to(&l))
     .inbound(l.segment_back(flag::ACK), belongs_to(&l))
@@ -163,10 +166,11 @@ fn reset_from_inside(family: Family) -> Row {
 
 fn reset_while_opening(family: Family) -> Row {
     let l = tcp_flow(family);
-    row(&["RFC7857-2.2"], format!("{family:?}: a refused connection"))
+    row(&["RFC7857-2.2", "E131"], format!("{family:?}: a refused connection"))
         .outbound(l.segment_out(flag::SYN), opens(&l))
         .inbound(l.segment_back(flag::RST | flag::ACK), belongs_to(&l).resetting())
         .then(&l, FlowState::Closed)
+        .inbound(l.segment_back(flag::SYN), refused(Reason::TcpState))
         .outbound(l.segment_out(flag::SYN), opens(&l))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
 }

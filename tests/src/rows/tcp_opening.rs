@@ -31,12 +31,7 @@ pub(super) fn rows() -> Vec<Row> {
 
 fn unsolicited(family: Family) -> Row {
     let row = row(
-        &[
-            "RFC6092-REC-34",
-            "RFC5382-REQ-4",
-            "RFC5508-REQ-9",
-            "E124",
-        ],
+        &["RFC6092-REC-34", "RFC5382-REQ-4", "RFC5508-REQ-9", "E124"],
         format!("{family:?}: unsolicited segments are dropped in silence"),
     );
     let flags = [flag::SYN, SYN_ACK, flag::ACK, FIN_ACK, flag::RST, flag::ACK | flag::PSH];
@@ -114,7 +109,9 @@ fn congestion_notification(family: Family) -> Row {
     let l = tcp_flow(family);
     row(
         &["RFC9293-ECN", "E126"],
-        format!("{family:?}: explicit congestion notification is negotiated, also the accurate one"),
+        format!(
+            "{family:?}: explicit congestion notification is negotiated, also the accurate one"
+        ),
     )
     .outbound(l.segment_out(flag::SYN | flag::ECE | flag::CWR | flag::AE), opens(&l))
     .inbound(l.segment_back(SYN_ACK | flag::ECE), belongs_to(&l))
@@ -126,10 +123,7 @@ fn data_on_syn(family: Family) -> Row {
     // A Fast Open cookie.
     let cookie = [34, 10, 1, 2, 3, 4, 5, 6, 7, 8];
     row(&["RFC9293-SYNDATA", "RFC6092-REC-31"], format!("{family:?}: data on both SYNs"))
-        .outbound(
-            l.segment_out(flag::SYN).tcp_options(&cookie).payload(b"question"),
-            opens(&l),
-        )
+        .outbound(l.segment_out(flag::SYN).tcp_options(&cookie).payload(b"question"), opens(&l))
         .inbound(l.segment_back(SYN_ACK).payload(b"answer"), belongs_to(&l))
         .inbound(l.segment_back(flag::ACK | flag::PSH).payload(b"more"), belongs_to(&l))
         .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())

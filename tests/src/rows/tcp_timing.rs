@@ -59,9 +59,7 @@ fn patient_client(family: Family) -> Row {
         .outbound(l.segment_out(flag::SYN), opens(&l));
     [60, 60, 60]
         .into_iter()
-        .fold(row, |row, secs| {
-            row.wait(secs).outbound(l.segment_out(flag::SYN), belongs_to(&l))
-        })
+        .fold(row, |row, secs| row.wait(secs).outbound(l.segment_out(flag::SYN), belongs_to(&l)))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
         .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
 }
@@ -156,30 +154,27 @@ fn picked_up(family: Family) -> Row {
 
 fn separate_timeouts(family: Family) -> Row {
     let l = tcp_flow(family);
-    row(
-        &["RFC7857-2.1", "RFC5382-REQ-5"],
-        format!("{family:?}: each timeout is set on its own"),
-    )
-    .config(|config| {
-        let secs = |secs: u64| Ticks(secs * u64::from(TICKS_PER_SEC));
-        config.timeouts[TimeoutClass::TcpHalfOpen as usize] = secs(10);
-        config.timeouts[TimeoutClass::TcpEstablished as usize] = secs(1_000);
-        config.timeouts[TimeoutClass::TcpClosing as usize] = secs(100);
-        config.timeouts[TimeoutClass::TcpTimeWait as usize] = secs(20);
-    })
-    .outbound(l.segment_out(flag::SYN), opens(&l))
-    .wait(11)
-    .inbound(l.segment_back(SYN_ACK), refused(Reason::FlowExpired))
-    .established(&l)
-    .wait(999)
-    .outbound(l.segment_out(FIN_ACK), belongs_to(&l).marked(mark::FIN))
-    .wait(99)
-    .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
-    .outbound(l.segment_out(flag::ACK), belongs_to(&l).marked(mark::LAST_ACK))
-    .wait(19)
-    .inbound(l.segment_back(flag::ACK), belongs_to(&l).marked(mark::LAST_ACK))
-    .wait(21)
-    .inbound(l.segment_back(flag::ACK), refused(Reason::FlowExpired))
+    row(&["RFC7857-2.1", "RFC5382-REQ-5"], format!("{family:?}: each timeout is set on its own"))
+        .config(|config| {
+            let secs = |secs: u64| Ticks(secs * u64::from(TICKS_PER_SEC));
+            config.timeouts[TimeoutClass::TcpHalfOpen as usize] = secs(10);
+            config.timeouts[TimeoutClass::TcpEstablished as usize] = secs(1_000);
+            config.timeouts[TimeoutClass::TcpClosing as usize] = secs(100);
+            config.timeouts[TimeoutClass::TcpTimeWait as usize] = secs(20);
+        })
+        .outbound(l.segment_out(flag::SYN), opens(&l))
+        .wait(11)
+        .inbound(l.segment_back(SYN_ACK), refused(Reason::FlowExpired))
+        .established(&l)
+        .wait(999)
+        .outbound(l.segment_out(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+        .wait(99)
+        .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+        .outbound(l.segment_out(flag::ACK), belongs_to(&l).marked(mark::LAST_ACK))
+        .wait(19)
+        .inbound(l.segment_back(flag::ACK), belongs_to(&l).marked(mark::LAST_ACK))
+        .wait(21)
+        .inbound(l.segment_back(flag::ACK), refused(Reason::FlowExpired))
 }
 
 fn expired_and_back(family: Family) -> Row {

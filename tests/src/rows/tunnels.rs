@@ -1,4 +1,4 @@
-//! Tunnels and IPsec: protocols that carry packets.
+//! Tunnels and `IPsec`: protocols that carry packets.
 
 use super::prelude::*;
 
@@ -29,7 +29,8 @@ fn inner_syn() -> Vec<u8> {
 
 fn esp(family: Family) -> Row {
     let esp = Flow::protocol(INSIDE.ip(family), OUTSIDE.ip(family), 50, &esp_bytes(1));
-    let from_outside = |host, index: u32| from(host, INSIDE, family).protocol(50, &esp_bytes(index));
+    let from_outside =
+        |host, index: u32| from(host, INSIDE, family).protocol(50, &esp_bytes(index));
     row(
         &["RFC6092-REC-22", "RFC6092-REC-25", "E82"],
         format!("{family:?}: ESP is told apart by its hosts, never by its index"),

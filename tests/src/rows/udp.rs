@@ -134,16 +134,13 @@ fn refreshed_by_outside(family: Family) -> Row {
 
 fn not_refreshed_by_strangers(family: Family) -> Row {
     let u = udp_flow(family);
-    row(
-        &["RFC7857-7"],
-        format!("{family:?}: what is refused refreshes nothing"),
-    )
-    .answered(&u)
-    .wait(200)
-    .inbound(from(STRANGER, INSIDE, family).udp(5000, 40_001), refused(Reason::NoFlow))
-    .inbound(u.back().set_transport(4, &[0, 7]), refused(Reason::TransportMalformed))
-    .wait(100)
-    .inbound(u.back(), refused(Reason::FlowExpired))
+    row(&["RFC7857-7"], format!("{family:?}: what is refused refreshes nothing"))
+        .answered(&u)
+        .wait(200)
+        .inbound(from(STRANGER, INSIDE, family).udp(5000, 40_001), refused(Reason::NoFlow))
+        .inbound(u.back().set_transport(4, &[0, 7]), refused(Reason::TransportMalformed))
+        .wait(100)
+        .inbound(u.back(), refused(Reason::FlowExpired))
 }
 
 fn length_field(family: Family) -> Row {
