@@ -6,7 +6,7 @@
 pub struct Counter {
     /// Packets as they are on the wire: a segmentation-offload packet counts as all its segments.
     pub packets: u64,
-    /// Bytes from the IP header on; of frames without a readable IP header all bytes.
+    /// Bytes from the IP header on; of frames that the parser refuses all bytes.
     pub bytes: u64,
 }
 

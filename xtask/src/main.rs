@@ -1,17 +1,16 @@
 //! The jobs of this workspace: set up, build, test, lint, demonstrate and measure.
 //!
-//! `cargo xtask --help` lists them; each job is one file.
+//! `cargo xtask --help` lists them; each job is one file, but for the two that start a program of `tests`.
 
 mod apt;
-mod bench;
 mod bpf_cargo;
 mod build;
-mod demo;
 mod host;
 mod linker;
 mod lint;
 mod probe;
 mod process;
+mod program;
 mod record;
 mod select;
 mod setup;
@@ -44,9 +43,9 @@ enum Job {
     /// Check formatting, clippy on the host and on the BPF target, and the documentation.
     Lint,
     /// Show the gateway at work in network namespaces.
-    Demo(demo::Args),
+    Demo(program::Args),
     /// Measure what the gateway costs per packet and per connection.
-    Bench(bench::Args),
+    Bench(program::Args),
 }
 
 fn main() -> ExitCode {
@@ -55,8 +54,8 @@ fn main() -> ExitCode {
         Job::Build(args) => build::run(&args).map(success),
         Job::Test(args) => test::run(&args),
         Job::Lint => lint::run().map(success),
-        Job::Demo(args) => demo::run(&args).map(success),
-        Job::Bench(args) => bench::run(&args).map(success),
+        Job::Demo(args) => program::run("demo", &args).map(success),
+        Job::Bench(args) => program::run("bench", &args).map(success),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

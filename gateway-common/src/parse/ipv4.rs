@@ -1,8 +1,8 @@
 //! The IPv4 header (RFC 791).
 
-use network_types::ip::{IpProto, Ipv4Hdr};
+use network_types::ip::Ipv4Hdr;
 
-use super::network::{Fragment, Network, Place, Scope, packet_end};
+use super::network::{Fragment, Network, Scope, packet_end};
 use crate::{
     bytes::PacketBytes,
     limits::{HEADER_OFFSET_MAX, IPV4_OPTIONS_BYTES_MAX},
@@ -12,7 +12,6 @@ use crate::{
 
 const MORE_FRAGMENTS: u16 = 0x2000;
 const OFFSET_MASK: u16 = 0x1fff;
-const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 #[inline(always)]
 pub(super) fn parse<B: PacketBytes>(
@@ -57,7 +56,7 @@ pub(super) fn parse<B: PacketBytes>(
     Ok(())
 }
 
-/// Places the packet in its datagram and refuses the tricks of RFC 1858 and RFC 3128.
+/// Places the packet in its datagram.
 #[inline(always)]
 fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment, Reason> {
     let field = u16::from_be_bytes([header[6], header[7]]);
@@ -66,18 +65,8 @@ fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment,
     if first_byte == 0 && !more {
         return Ok(Fragment::default());
     }
-    // All but the last fragment hold whole units of eight bytes, and none is empty.
-    let partial_unit = more && !payload_len.is_multiple_of(8);
-    if partial_unit || payload_len == 0 || first_byte + payload_len > DATAGRAM_BYTES_MAX {
-        return Err(Reason::FragmentMalformed);
-    }
-    // At offset 8 a fragment would replace the flags of the TCP header that was judged.
-    if first_byte == 8 && header[9] == IpProto::Tcp as u8 {
-        return Err(Reason::FragmentTiny);
-    }
     let id = u32::from(u16::from_be_bytes([header[4], header[5]]));
-    let place = if first_byte == 0 { Place::First } else { Place::Later };
-    Ok(Fragment { place, protocol: header[9], id })
+    Fragment::place(first_byte, payload_len, more, header[9], id)
 }
 
 /// Walks the options, adds them to the checksum and refuses what RFC 7126 wants dropped.

@@ -18,7 +18,6 @@ const DESTINATION_OPTIONS: u8 = IpProto::Ipv6Opts as u8;
 const SHIM6: u8 = IpProto::Shim6 as u8;
 
 const FRAGMENT_HEADER_LEN: usize = 8;
-const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 #[inline(always)]
 pub(super) fn parse<B: PacketBytes>(
@@ -124,17 +123,8 @@ fn fragment(header: &[u8; 8], network: &Network) -> Result<Fragment, Reason> {
         return Ok(Fragment { place: Place::Atomic, ..Fragment::default() });
     }
     let payload_len = network.payload_len().saturating_sub(FRAGMENT_HEADER_LEN);
-    let partial_unit = more && !payload_len.is_multiple_of(8);
-    if partial_unit || payload_len == 0 || first_byte + payload_len > DATAGRAM_BYTES_MAX {
-        return Err(Reason::FragmentMalformed);
-    }
-    // At offset 8 a fragment would replace the flags of the TCP header that was judged.
-    if first_byte == 8 && header[0] == IpProto::Tcp as u8 {
-        return Err(Reason::FragmentTiny);
-    }
     let id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let place = if first_byte == 0 { Place::First } else { Place::Later };
-    Ok(Fragment { place, protocol: header[0], id })
+    Fragment::place(first_byte, payload_len, more, header[0], id)
 }
 
 /// Whether a hop-by-hop header is the eight bytes that multicast listener discovery sends: a

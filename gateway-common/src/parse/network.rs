@@ -1,11 +1,16 @@
 //! What both IP versions have in common, behind which nothing asks for the version again.
 
+use network_types::ip::IpProto;
+
 use super::{ipv4, ipv6};
 use crate::{
     bytes::PacketBytes,
     tuple::{Address, Family},
     verdict::Reason,
 };
+
+/// The largest datagram that fragments make, counted behind the header that numbers them.
+const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 /// Whether the bytes hold a packet or the beginning of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +35,34 @@ pub struct Fragment {
 }
 
 impl Fragment {
+    /// Places a packet of which the header says that it is a fragment: `payload_len` bytes from
+    /// `first_byte` on of the datagram `id`, with more to come or not.
+    ///
+    /// # Errors
+    ///
+    /// [`Reason::FragmentMalformed`] for what no sender makes, [`Reason::FragmentTiny`] for the
+    /// tricks of RFC 1858 and RFC 3128.
+    #[inline(always)]
+    pub(super) fn place(
+        first_byte: usize,
+        payload_len: usize,
+        more: bool,
+        protocol: u8,
+        id: u32,
+    ) -> Result<Self, Reason> {
+        // All but the last fragment hold whole units of eight bytes, and none is empty.
+        let partial_unit = more && !payload_len.is_multiple_of(8);
+        if partial_unit || payload_len == 0 || first_byte + payload_len > DATAGRAM_BYTES_MAX {
+            return Err(Reason::FragmentMalformed);
+        }
+        // At offset 8 a fragment would replace the flags of the TCP header that was judged.
+        if first_byte == 8 && protocol == IpProto::Tcp as u8 {
+            return Err(Reason::FragmentTiny);
+        }
+        let place = if first_byte == 0 { Place::First } else { Place::Later };
+        Ok(Self { place, protocol, id })
+    }
+
     /// Whether the transport header went with an earlier fragment.
     #[must_use]
     #[inline(always)]

@@ -92,7 +92,16 @@ fn run(keep: bool) -> Result<()> {
         let path = std::env::temp_dir().join(format!("{stem}-bpf"));
         (stem, path)
     };
-    clean_up_when_interrupted(&stem, &bpffs_path)?;
+    let (names, mounted) = (topology::roles(&stem), bpffs_path.clone());
+    clean_up_when_interrupted(move || {
+        if keep {
+            return kept::remove();
+        }
+        for name in &names {
+            netns::remove(name);
+        }
+        bpffs::remove(&mounted);
+    })?;
     // Building it takes a while the first time, and nothing works without it.
     _ = tests::eigw::binary();
 
@@ -226,18 +235,14 @@ fn open_socket(lab: &Lab, at: std::net::SocketAddr) -> Result<UdpSocket> {
 
 /// Ctrl-C and termination take the lab along. The signals are blocked everywhere and awaited by
 /// one thread, so cleaning up runs in no signal handler.
-fn clean_up_when_interrupted(stem: &str, bpffs_path: &std::path::Path) -> Result<()> {
+fn clean_up_when_interrupted(clean_up: impl FnOnce() + Send + 'static) -> Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
     signals.thread_block()?;
-    let (names, bpffs_path) = (topology::roles(stem), bpffs_path.to_owned());
     thread::spawn(move || {
         let signal = signals.wait();
-        for name in &names {
-            netns::remove(name);
-        }
-        bpffs::remove(&bpffs_path);
+        clean_up();
         eprintln!("\ndemo: interrupted; the lab is gone");
         process::exit(128 + signal.map_or(0, |signal| signal as i32));
     });
