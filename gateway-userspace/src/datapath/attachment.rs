@@ -17,7 +17,7 @@ use gateway_common::abi::name;
 
 use super::{
     DatapathError, TcMeans,
-    error::{chain, errno_of},
+    cause::{chain, errno_of},
     hook::IngressHook,
     meta::UplinkRecord,
 };

@@ -22,7 +22,7 @@ use gateway_common::{
 use super::{
     DatapathError, GatewayName, UplinkStatus,
     bpffs::{self, Root},
-    error::errno_of,
+    cause::errno_of,
     maps::{self, ConfigMaps, reading, writing},
     meta::{META, Meta, MetaMap},
     pin::{self, GatewayDir},

@@ -21,6 +21,7 @@
 mod attach;
 mod attachment;
 mod bpffs;
+mod cause;
 mod detach;
 mod error;
 mod gateway;
@@ -39,8 +40,9 @@ mod work;
 
 pub use attach::{AttachOutcome, AttachRequest, UplinkOutcome, attach};
 pub use bpffs::DEFAULT_BPFFS;
+pub use cause::VerifierLogTail;
 pub use detach::{DetachOutcome, detach, detach_all};
-pub use error::{DatapathError, VerifierLogTail};
+pub use error::DatapathError;
 pub use gateway::{Gateway, TableSizes, list};
 pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
 pub use name::GatewayName;

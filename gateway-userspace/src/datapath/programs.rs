@@ -8,12 +8,12 @@ use gateway_common::abi::name;
 
 use super::{
     DatapathError, TableSizes,
-    error::VerifierLogTail,
+    cause::VerifierLogTail,
     maps::SHAPES,
     pin::{self, GatewayDir},
 };
 
-/// The BPF object this library was built with; empty if it was built without one.
+/// The BPF object this library was built with; empty if that was done with `EIGW_EBPF_SKIP=1`.
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
 
 /// Every program, in the order in which they are loaded and pinned.
