@@ -1,25 +1,21 @@
-//! The programs that tests call, and the packages that bring them.
+//! The programs that tests and the benchmark call, and the packages that bring them.
 
 use anyhow::Result;
 
 use crate::{apt::Apt, process::find_program};
 
-/// A program that tests call.
+/// A program that tests or the benchmark call.
 struct Tool {
     program: &'static str,
     package: &'static str,
     reason: &'static str,
 }
 
-const TEST_TOOLS: [Tool; 8] = [
+const TEST_TOOLS: [Tool; 4] = [
     tool("ip", "iproute2", "makes the network namespaces, links and routes of every topology"),
-    tool("nft", "nftables", "shows that the gateway and nftables do not disturb each other"),
-    tool("iperf3", "iperf3", "sends bulk TCP and UDP through an attached gateway"),
-    tool("ping", "iputils-ping", "sends ICMP and ICMPv6 echo as real hosts do"),
-    tool("tcpdump", "tcpdump", "reads the captures that `drop capture` writes"),
-    tool("bpftool", "bpftool", "sees programs, maps and links with eyes that are not ours"),
+    tool("tc", "iproute2", "shows what is attached beside the gateway"),
     tool("ethtool", "ethtool", "switches offloads of test links on and off"),
-    tool("traceroute", "traceroute", "provokes ICMP errors about flows that inside opened"),
+    tool("nft", "nftables", "is what the benchmark compares the gateway with"),
 ];
 
 const fn tool(program: &'static str, package: &'static str, reason: &'static str) -> Tool {
