@@ -197,8 +197,14 @@ impl PacketBytes for SkbBytes<'_> {
     #[inline(always)]
     fn segments(&self) -> u32 {
         // SAFETY: the kernel calls the program with a valid context.
-        let segments = unsafe { (*self.context).gso_segs };
-        segments.max(1)
+        let (count, size) = unsafe { ((*self.context).gso_segs, (*self.context).gso_size) };
+        match (count, size) {
+            (0, 0) => 1,
+            // A guest's packet, whose segments nobody has counted yet. The headers, which are in
+            // the length too, add at most one.
+            (0, size) => (self.len() as u32).div_ceil(size),
+            (count, _) => count,
+        }
     }
 
     #[inline(always)]

@@ -26,7 +26,7 @@ use tests::{
     rows::{
         Step, THEMES,
         check::{FLOWS_MAX, Machine, TICKS_PER_SEC, check},
-        prelude::{FAMILIES, INSIDE, flag, from, tcp_flow, udp_flow},
+        prelude::{FAMILIES, INSIDE, OUTSIDE, flag, from, tcp_flow, udp_flow},
     },
     state::{Entry, State},
 };
@@ -51,6 +51,23 @@ fn every_row_holds() {
     }
     let failed = failures.len();
     assert!(failures.is_empty(), "{failed} of {count} rows:\n\n{}", failures.join("\n\n"));
+}
+
+/// A packet from a guest is under segmentation offload before anybody has counted its segments:
+/// its length and their size tell how many there will be.
+#[test]
+fn segments_that_nobody_counted_are_counted() {
+    let programs = Programs::load(&Config::new(TICKS_PER_SEC));
+    let segment = from(INSIDE, OUTSIDE, Family::Ipv6).tcp(40_000, 443, flag::ACK);
+    let frame = segment.payload(&[0; 3 * 1000]).frame();
+    let before = programs.state();
+    assert_eq!(programs.run_gso(Program::EgressTc, &frame, 0, 1000), Verdict::Pass);
+    let [(Direction::Outbound, Reason::FlowCreated, counted)] =
+        programs.state().since(&before).verdicts[..]
+    else {
+        panic!("one packet opens one flow");
+    };
+    assert_eq!(counted.packets, 4, "three segments, and one for the headers at most");
 }
 
 /// E150, RFC4787-REQ-11: SYNs from everywhere change nothing but the counter of their reason, and

@@ -2,63 +2,95 @@
 
 use std::{fs, path::Path};
 
-use aya::maps::{Array, HashMap, IterableMap, Map, MapData};
+use aya::maps::{Array, Map, MapData, MapInfo, MapType};
+use aya_obj::generated::bpf_map_type;
 use gateway_common::abi::name;
 use gateway_userspace::datapath::{self, DatapathError, HookChoice, TcChoice};
 
 use crate::Site;
 
-/// Every map in turn is replaced by one of another type, of other sizes and by nothing.
+/// Every map in turn is replaced by ones that differ in a single property, and by none.
 #[test]
 fn maps_that_are_not_ours_are_not_believed() {
     let site = Site::new();
-    for map in [
-        name::CONFIG,
-        name::ACTIVE,
-        name::HALF_OPEN,
-        name::ESTABLISHED,
-        name::DATAGRAMS,
-        name::PEERS,
-        name::VERDICTS,
-        name::FLOW_EVENTS,
-        "META",
-    ] {
+    for map in MAPS {
         site.attach(&["up0"], HookChoice::Auto, TcChoice::Auto).expect("attached");
         let path = site.map(map);
-        for (what, tamper) in TAMPERINGS {
+        let original = MapData::from_pin(&path).and_then(|map| map.info()).expect("a map");
+        for tampered in near_misses(map, &original) {
             fs::remove_file(&path).expect("the pin is there");
-            tamper(&path);
-            let refusals = [
-                site.open().map(drop).unwrap_err(),
-                site.attach(&["up0"], HookChoice::Auto, TcChoice::Auto).unwrap_err(),
-            ];
-            for refusal in refusals {
-                assert!(
-                    matches!(&refusal, DatapathError::Damaged { path: named, .. } if *named == path),
-                    "{map} {what}: {refusal}"
-                );
-            }
+            let described = format!("{map} as {tampered:?}");
+            let replacement = MapData::create(tampered, "tampered", None);
+            replacement.expect("a map").pin(&path).expect("pinned");
+            expect_damaged(&site, &path, &described);
         }
+        fs::remove_file(&path).expect("the pin is there");
+        expect_damaged(&site, &path, &format!("{map} missing"));
+        fs::create_dir(&path).expect("made");
+        expect_damaged(&site, &path, &format!("{map} as a directory"));
         assert_eq!(site.interface("up0").xdp.len(), 1, "the uplink stays protected");
         site.detach();
         assert_eq!(site.interface("up0").xdp, []);
     }
 }
 
-type Tampering = fn(&Path);
+const META: &str = "META";
 
-/// What is put in the place of a map. The last one leaves nothing there.
-const TAMPERINGS: [(&str, Tampering); 3] = [
-    ("of another size", |path| {
-        let map: Array<MapData, [u8; 3]> = Array::create(1, 0).expect("a map");
-        map.map().pin(path).expect("pinned");
-    }),
-    ("of another type", |path| {
-        let map: HashMap<MapData, u16, u16> = HashMap::create(1, 0).expect("a map");
-        map.map().pin(path).expect("pinned");
-    }),
-    ("that is a directory", |path| fs::create_dir(path).expect("made")),
+const MAPS: [&str; 9] = [
+    name::CONFIG,
+    name::ACTIVE,
+    name::HALF_OPEN,
+    name::ESTABLISHED,
+    name::DATAGRAMS,
+    name::PEERS,
+    name::VERDICTS,
+    name::FLOW_EVENTS,
+    META,
 ];
+
+/// Maps like `original` but for their type, their keys' size, their values' size or their room.
+fn near_misses(name: &str, original: &MapInfo) -> Vec<aya_obj::Map> {
+    use bpf_map_type::{
+        BPF_MAP_TYPE_ARRAY as ARRAY, BPF_MAP_TYPE_HASH as HASH, BPF_MAP_TYPE_LRU_HASH as LRU_HASH,
+        BPF_MAP_TYPE_PERCPU_ARRAY as PER_CPU_ARRAY,
+    };
+    let (key, value, entries) =
+        (original.key_size(), original.value_size(), original.max_entries());
+    let found = original.map_type().expect("a known type");
+    let types = [
+        (MapType::Array, ARRAY, PER_CPU_ARRAY),
+        (MapType::PerCpuArray, PER_CPU_ARRAY, ARRAY),
+        (MapType::Hash, HASH, LRU_HASH),
+        (MapType::LruHash, LRU_HASH, HASH),
+    ];
+    let (_, own, other) =
+        types.into_iter().find(|it| it.0 == found).expect("the gateway has no other types");
+    let map = |of: bpf_map_type, key, value, entries| {
+        aya_obj::Map::new_from_params(of as u32, key, value, entries, 0)
+    };
+    let mut maps = vec![map(other, key, value, entries), map(own, key, value + 8, entries)];
+    if matches!(own, HASH | LRU_HASH) {
+        maps.push(map(own, key + 4, value, entries));
+    }
+    // The flow tables are as large as the operator likes; `META` is read by its value alone.
+    if ![name::HALF_OPEN, name::ESTABLISHED, META].contains(&name) {
+        maps.push(map(own, key, value, entries + 1));
+    }
+    maps
+}
+
+fn expect_damaged(site: &Site, path: &Path, how: &str) {
+    let refusals = [
+        site.open().map(drop).unwrap_err(),
+        site.attach(&["up0"], HookChoice::Auto, TcChoice::Auto).unwrap_err(),
+    ];
+    for refusal in refusals {
+        assert!(
+            matches!(&refusal, DatapathError::Damaged { path: named, .. } if named == path),
+            "{how}: {refusal}"
+        );
+    }
+}
 
 /// A later version's pins are named as such, and can be detached.
 #[test]
@@ -100,7 +132,7 @@ fn detaching_all_clears_everything_away() {
 type Words = [u64; 69];
 
 fn change_meta(site: &Site, change: impl FnOnce(&mut Words)) {
-    let data = MapData::from_pin(site.map("META")).expect("META is pinned");
+    let data = MapData::from_pin(site.map(META)).expect("META is pinned");
     let mut map: Array<MapData, Words> =
         Map::from_map_data(data).and_then(TryInto::try_into).expect("META is an array");
     let mut words = map.get(&0, 0).expect("it has a value");

@@ -30,19 +30,25 @@ fn uplinks_come_and_go_with_updates() {
     site.detach();
 }
 
-/// An uplink that vanished and came back is another interface of the same name.
+/// An uplink that vanished and came back is another interface of the same name, be it that it
+/// even got the old one's number.
 #[test]
 fn an_uplink_that_came_back_is_attached_again() {
-    for tc in [TcChoice::Auto, TcChoice::Clsact] {
+    let ways = [TcChoice::Auto, TcChoice::Clsact];
+    for (tc, same_index) in ways.into_iter().flat_map(|tc| [(tc, false), (tc, true)]) {
         let site = Site::new();
         site.attach(&["up0", "up1"], HookChoice::Tc, tc).expect("attached");
+        let old_index = site.interface("up0").index;
+        let index = if same_index { old_index } else { old_index + 100 };
         site.host.ip("link del up0");
         assert_eq!(site.attached()[0], ("up0".to_owned(), None, None));
-        site.host.ip(&format!("link add up0 type veth peer pe0 netns {}", site.peer.name()));
+        let peer = site.peer.name();
+        site.host.ip(&format!("link add up0 index {index} type veth peer name pe0 netns {peer}"));
         assert_eq!(site.attached()[0], ("up0".to_owned(), None, None));
         let outcome = site.attach(&["up0", "up1"], HookChoice::Tc, tc).expect("attached again");
         let created: Vec<bool> = outcome.uplinks.iter().map(|uplink| uplink.created).collect();
-        assert_eq!(created, [true, false]);
+        assert_eq!(created, [true, false], "{tc:?}, same index: {same_index}");
+        assert_eq!(site.interface("up0").index, index);
         for (name, ingress, egress) in site.attached() {
             assert!(ingress.is_some() && egress.is_some(), "{name}");
         }
