@@ -13,7 +13,8 @@ use crate::{
     verdict::{Reason, Verdict},
 };
 
-/// Judges an outbound frame and opens or refreshes its flow before it leaves.
+/// Judges an outbound frame and opens or refreshes its flow before it leaves, so that no reply can
+/// overtake it (E152).
 #[inline(always)]
 pub fn handle<B: PacketBytes, T: Tables>(
     bytes: &B,
