@@ -68,10 +68,11 @@ fn a_clsact_of_others_stays() {
 fn a_foreign_program_on_one_uplink_takes_all_back() {
     let site = Site::new();
     let elsewhere = Bpffs::new();
-    let (hook, tc) = (HookChoice::XdpGeneric, TcChoice::Auto);
-    site.host
-        .run(|| attach(&elsewhere, &site.name, &["up1"], hook, tc))
-        .expect("the others' program is attached");
+    site.peer
+        .run(|| attach(&elsewhere, &site.name, &["pe1"], HookChoice::Tc, TcChoice::Auto))
+        .expect("a program is loaded");
+    let program = elsewhere.path().join("eigw/wan/programs/ingress_xdp");
+    site.host.ip(&format!("link set up1 xdpgeneric pinned {}", program.display()));
     let others = site.interface("up1").xdp;
     for hook in [HookChoice::Auto, HookChoice::Xdp, HookChoice::XdpGeneric] {
         let error = site.attach(&["up0", "up1"], hook, TcChoice::Auto).unwrap_err();
