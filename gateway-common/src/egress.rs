@@ -6,8 +6,7 @@ use crate::{
     counter::FlowEvent,
     flow::{self, FlowEntry, OutboundStep},
     fragment,
-    gateway::{Found, Outcome, Workspace, find_live, find_packet},
-    local, martian,
+    gateway::{Found, Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
     tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
     tuple::Direction,
     verdict::{Reason, Verdict},
@@ -21,7 +20,7 @@ pub fn handle<B: PacketBytes, T: Tables>(
     tables: &T,
     workspace: &mut Workspace,
 ) -> Outcome {
-    let Some(config) = tables.config().filter(|config| config.is_valid()) else {
+    let Some(config) = valid_config(tables) else {
         return Outcome::of_frame(bytes, Reason::NoConfiguration);
     };
     let outcome = match find_packet(bytes, config, &mut workspace.packet) {
@@ -41,10 +40,7 @@ pub fn handle<B: PacketBytes, T: Tables>(
 #[inline(always)]
 fn judge<T: Tables>(config: &Config, tables: &T, workspace: &mut Workspace) -> Reason {
     let Workspace { packet, key, .. } = workspace;
-    if let Some(reason) = local::judge(packet, Direction::Outbound, config) {
-        return reason;
-    }
-    if let Some(reason) = martian::judge(packet, Direction::Outbound, config) {
+    if let Some(reason) = judge_stateless(packet, Direction::Outbound, config) {
         return reason;
     }
     // Answers to a group come from other addresses, so a flow would never match them.

@@ -4,11 +4,12 @@ use crate::{
     bytes::PacketBytes,
     config::Config,
     flow::FlowEntry,
+    local, martian,
     packet::Packet,
     parse::{self, link, network::Network},
     tables::{FlowSlot, Table, Tables},
     timeouts::Ticks,
-    tuple::FlowKey,
+    tuple::{Direction, FlowKey},
     verdict::Reason,
 };
 
@@ -68,6 +69,20 @@ pub fn find_packet<B: PacketBytes>(
         return Err(reason);
     }
     parse::packet(bytes, &link, packet)
+}
+
+/// The configuration in force, if there is a valid one.
+#[inline(always)]
+pub fn valid_config<T: Tables>(tables: &T) -> Option<&Config> {
+    tables.config().filter(|config| config.is_valid())
+}
+
+/// Judges a packet as far as that goes without looking at any flow; `None` leaves it to the flows.
+// What the link needs comes first: it uses addresses that are martians otherwise.
+#[must_use]
+#[inline(always)]
+pub fn judge_stateless(packet: &Packet, direction: Direction, config: &Config) -> Option<Reason> {
+    local::judge(packet, direction, config).or_else(|| martian::judge(packet, direction, config))
 }
 
 /// A live flow and where it was found.

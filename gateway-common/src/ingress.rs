@@ -4,8 +4,7 @@ use crate::{
     bytes::PacketBytes,
     config::Config,
     flow, fragment,
-    gateway::{Outcome, Workspace, find_live, find_packet},
-    local, martian,
+    gateway::{Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
     packet::{Transport, TransportKind, query_port},
     related,
     tables::{FlowSlot, Tables},
@@ -21,7 +20,7 @@ pub fn handle<B: PacketBytes, T: Tables>(
     tables: &T,
     workspace: &mut Workspace,
 ) -> Outcome {
-    let Some(config) = tables.config().filter(|config| config.is_valid()) else {
+    let Some(config) = valid_config(tables) else {
         return Outcome::of_frame(bytes, Reason::NoConfiguration);
     };
     if config.is_standby() {
@@ -42,10 +41,7 @@ fn judge<B: PacketBytes, T: Tables>(
     workspace: &mut Workspace,
 ) -> Reason {
     let packet = &workspace.packet;
-    if let Some(reason) = local::judge(packet, Direction::Inbound, config) {
-        return reason;
-    }
-    if let Some(reason) = martian::judge(packet, Direction::Inbound, config) {
+    if let Some(reason) = judge_stateless(packet, Direction::Inbound, config) {
         return reason;
     }
     let Transport { kind, icmp, .. } = packet.transport;

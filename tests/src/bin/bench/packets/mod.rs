@@ -17,7 +17,7 @@ use nix::{
 };
 use tests::{prog_run::Programs, state::State};
 
-use crate::report::Table;
+use crate::report::{Column, Table};
 
 /// Sizes as `auto` chooses them on an ordinary router.
 const HALF_OPEN_ENTRIES: u32 = 65_536;
@@ -98,4 +98,15 @@ fn verify(before: &State, after: &State, expected: &[(Trace, u64)]) -> Result<()
 /// A verdict with its reason, as a cell.
 fn verdict_cell(reason: Reason) -> String {
     format!("{}: {}", reason.verdict().name(), reason.name())
+}
+
+/// The columns of the tables whose rows are packets.
+fn columns() -> Vec<Column> {
+    vec![
+        Column::Words("packet"),
+        Column::Words("verdict"),
+        Column::Words("program"),
+        Column::Numbers("ns per packet"),
+        Column::Numbers("over the empty program"),
+    ]
 }

@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     empty::{Empty, Hook},
-    report::{Column, Table},
+    report::Table,
     statistics::Spread,
 };
 
@@ -232,13 +232,7 @@ fn table(cases: &[Case], options: &Options, cpu: usize) -> Table {
              under its reason, and no other."
                 .into(),
         ],
-        columns: vec![
-            Column::Words("packet"),
-            Column::Words("verdict"),
-            Column::Words("program"),
-            Column::Numbers("ns per packet"),
-            Column::Numbers("over the empty program"),
-        ],
+        columns: super::columns(),
         rows: rows.collect(),
     }
 }

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     empty::{Empty, Hook},
-    report::{Column, Table},
+    report::Table,
     statistics::Spread,
 };
 
@@ -224,13 +224,7 @@ fn table(ns: &[Vec<f64>; Case::ALL.len()], options: &Options, cpu: usize) -> Tab
                  but for the row that evicts."
             ),
         ],
-        columns: vec![
-            Column::Words("packet"),
-            Column::Words("verdict"),
-            Column::Words("program"),
-            Column::Numbers("ns per packet"),
-            Column::Numbers("over the empty program"),
-        ],
+        columns: super::columns(),
         rows: rows.collect(),
     }
 }
