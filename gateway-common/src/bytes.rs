@@ -2,7 +2,8 @@
 
 use crate::limits::HEADER_OFFSET_MAX;
 
-/// Read access to one frame, from its first link-layer byte on.
+/// Read access to one frame, from its first link-layer byte on. There is no way to write: what
+/// passes, passes as it came (RFC2979-3.1.2).
 ///
 /// Reads copy: nothing behind this trait keeps a pointer into packet memory, which is what lets
 /// the kernel's verifier and Rust's borrow rules agree on the same text.

@@ -2,6 +2,7 @@
 
 use crate::{
     abi::ABI_VERSION,
+    host::Span,
     limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX},
     timeouts::{Ticks, TimeoutClass},
     tuple::Address,
@@ -78,6 +79,14 @@ pub struct Config {
     pub mode: u32,
     /// Idle timeouts, indexed by [`TimeoutClass`].
     pub timeouts: [Ticks; TimeoutClass::ALL.len()],
+    /// What opening a flow takes from its inside host's allowance; see [`host`](crate::host).
+    pub opening_cost: Span,
+    /// How much an inside host may take in advance.
+    pub opening_credit: Span,
+    /// How many flows of inside hosts beyond their allowance are kept at a time.
+    pub overflow_slots: u32,
+    /// How many entries of `established` one inside host may hold.
+    pub established_per_host: u32,
     /// Ticks in a second of this kernel.
     pub ticks_per_sec: u32,
     /// The policy's generation; grows with every change.
@@ -109,6 +118,10 @@ impl Config {
             mode: Mode::Armed as u32,
             timeouts: TimeoutClass::ALL
                 .map(|class| Ticks(u64::from(class.rfc_secs()) * u64::from(ticks_per_sec))),
+            opening_cost: Span(0),
+            opening_credit: Span(0),
+            overflow_slots: 0,
+            established_per_host: u32::MAX,
             ticks_per_sec,
             generation: 1,
             allow_ping: 0,
@@ -119,6 +132,20 @@ impl Config {
             martian_exceptions: [Prefix::default(); MARTIAN_EXCEPTIONS_MAX],
             pass_ethertypes_used: 0,
             pass_ethertypes: [0; PASS_ETHERTYPES_MAX],
+        }
+    }
+
+    /// Lets each inside host hold about `half_open` unconfirmed flows, and `established` confirmed
+    /// ones; see [`host`](crate::host).
+    #[must_use]
+    pub fn with_host_limits(self, half_open: u32, established: u32) -> Self {
+        let credit = Span::from(self.timeout(TimeoutClass::TcpSynSent));
+        Self {
+            opening_cost: Span(credit.0 / u64::from(half_open.max(1))),
+            opening_credit: credit,
+            overflow_slots: half_open,
+            established_per_host: established,
+            ..self
         }
     }
 

@@ -18,13 +18,28 @@ pub enum FlowEvent {
     Created,
     /// A flow moved from `half_open` to `established`.
     Promoted,
-    /// A flow was ready to move but `established` was full; counted per attempt.
+    /// A flow was ready to move but `established` was full; counted once a second at most for
+    /// each flow that goes on.
     EstablishedFull,
+    /// A flow was ready to move but its inside host held its share of `established`; counted like
+    /// [`Self::EstablishedFull`].
+    HostShareFull,
+    /// A flow was opened beyond its inside host's allowance.
+    HostOverflow,
+    /// Such a flow made room for the next one.
+    HostRecycled,
 }
 
 impl FlowEvent {
     /// Every event, in slot order.
-    pub const ALL: [Self; 3] = [Self::Created, Self::Promoted, Self::EstablishedFull];
+    pub const ALL: [Self; 6] = [
+        Self::Created,
+        Self::Promoted,
+        Self::EstablishedFull,
+        Self::HostShareFull,
+        Self::HostOverflow,
+        Self::HostRecycled,
+    ];
 
     /// The name used in output and metrics.
     #[must_use]
@@ -33,6 +48,9 @@ impl FlowEvent {
             Self::Created => "created",
             Self::Promoted => "promoted",
             Self::EstablishedFull => "established-full",
+            Self::HostShareFull => "host-share-full",
+            Self::HostOverflow => "host-overflow",
+            Self::HostRecycled => "host-recycled",
         }
     }
 }

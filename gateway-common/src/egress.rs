@@ -1,14 +1,20 @@
-//! What leaves on the uplink: the only place where flows are opened, moved and replaced.
+//! What leaves on the uplink: the only place where flows are opened, moved and replaced. Whatever
+//! inside begins opens one, whether or not anybody here knows the application (RFC2979-3). No
+//! established flow makes room for another: one that finds none goes on where it is
+//! (RFC4787-REQ-11, RFC6888-REQ-11, E149).
 
 use crate::{
     bytes::PacketBytes,
     config::Config,
     counter::FlowEvent,
-    flow::{self, FlowEntry, OutboundStep},
+    flow::{self, FlowEntry, FlowHalf, OutboundStep, mark},
     fragment,
     gateway::{Found, Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
+    host::{self, HostKey},
+    parse,
     tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
-    tuple::Direction,
+    timeouts::Ticks,
+    tuple::{Direction, FlowKey},
     verdict::{Reason, Verdict},
 };
 
@@ -25,7 +31,7 @@ pub fn handle<B: PacketBytes, T: Tables>(
     };
     let outcome = match find_packet(bytes, config, &mut workspace.packet) {
         Ok(()) => {
-            let reason = judge(config, tables, workspace);
+            let reason = judge(bytes, config, tables, workspace);
             Outcome::of_packet(&workspace.packet, reason)
         }
         Err(reason) => Outcome::of_frame(bytes, reason),
@@ -38,17 +44,29 @@ pub fn handle<B: PacketBytes, T: Tables>(
 }
 
 #[inline(always)]
-fn judge<T: Tables>(config: &Config, tables: &T, workspace: &mut Workspace) -> Reason {
+fn judge<B: PacketBytes, T: Tables>(
+    bytes: &B,
+    config: &Config,
+    tables: &T,
+    workspace: &mut Workspace,
+) -> Reason {
     let Workspace { packet, key, .. } = workspace;
     if let Some(reason) = judge_stateless(packet, Direction::Outbound, config) {
         return reason;
     }
-    // Answers to a group come from other addresses, so a flow would never match them.
+    // Answers to a group come from other addresses, so a flow would never match them (E57).
     if packet.network.destination.is_multicast() {
         return Reason::Stateless;
     }
+    // Errors from inside, and other ICMP that asks for nothing, neither open nor refresh a flow
+    // (RFC5508-REQ-5, RFC7857-7.1, E147); no more does a fragment without ports (E42).
     let Some(flow_key) = packet.flow_key(Direction::Outbound) else { return Reason::Stateless };
     *key = flow_key;
+    if packet.is_tcp() {
+        parse::tcp_options(bytes, packet);
+    } else if packet.is_sctp() {
+        parse::sctp_chunks(bytes, packet);
+    }
     let replace = match find_live(key, config, tables) {
         Ok(found) => match on_flow(&found, config, tables, workspace) {
             Some(reason) => return reason,
@@ -57,32 +75,76 @@ fn judge<T: Tables>(config: &Config, tables: &T, workspace: &mut Workspace) -> R
         Err(Reason::FlowExpired) => Replace::Yes,
         Err(_) => Replace::No,
     };
-    open(replace, config, tables, workspace)
+    let reason = open(replace, config, tables, workspace);
+    let Workspace { key, stored, .. } = workspace;
+    if reason == Reason::FlowCreated && stored.outbound.has(mark::OVERFLOW) {
+        host::overflow(key, stored.created, config, tables);
+    }
+    reason
 }
 
-/// An outbound packet of a live flow; `None` when it opens a new one in the flow's place.
+/// An outbound packet of a live flow, which it keeps alive (RFC6092-REC-16, RFC4787-REQ-6, E83);
+/// `None` when it opens a new one in the flow's place.
 #[inline(always)]
 fn on_flow<T: Tables>(
     found: &Found<T::Slot>,
     config: &Config,
     tables: &T,
-    workspace: &Workspace,
+    workspace: &mut Workspace,
 ) -> Option<Reason> {
-    let Workspace { packet, key, .. } = workspace;
-    let update = match flow::outbound(packet, &found.entry, found.now) {
-        OutboundStep::Continue(update) => update,
+    let Workspace { packet, key, update, stored, .. } = workspace;
+    match flow::outbound(packet, &found.slot, found.now, update) {
+        OutboundStep::Continue => {}
         OutboundStep::Ignore => return Some(Reason::Stateless),
+        // Inside need not wait to use a closed connection's ports again (RFC9293-TW, E132).
         OutboundStep::Reopen => return None,
-    };
-    found.slot.commit(&update);
+    }
+    let FlowHalf { seen: last_sent, marks, .. } = found.slot.read().outbound;
+    found.slot.commit(update);
     if found.table == Table::HalfOpen && update.proves_flow() {
-        match tables.promote(key, &found.slot) {
-            Promotion::Done => tables.count(FlowEvent::Promoted),
-            Promotion::Full => tables.count(FlowEvent::EstablishedFull),
+        let is_due =
+            marks & mark::CONFIRMED == 0 || is_another_second(last_sent, found.now, config);
+        if is_due {
+            establish(&found.slot, key, stored, config, tables);
         }
     }
-    fragment::renew_peer(key, found.entry.outbound.seen, found.now, config, tables);
+    fragment::renew_peer(key, last_sent, found.now, config, tables);
     Some(Reason::Flow)
+}
+
+/// Whether a second began between two moments. A flow that found no room is tried again once a
+/// second, since every try costs.
+#[inline(always)]
+const fn is_another_second(earlier: Ticks, later: Ticks, config: &Config) -> bool {
+    let second = config.ticks(1).0;
+    second != 0 && earlier.0 / second != later.0 / second
+}
+
+/// Moves a confirmed flow to the established ones, if there is room.
+#[inline(never)]
+fn establish<T: Tables>(
+    slot: &T::Slot,
+    key: &FlowKey,
+    stored: &mut FlowEntry,
+    config: &Config,
+    tables: &T,
+) {
+    let host = HostKey::of(key);
+    if tables.held(&host) >= u64::from(config.established_per_host) {
+        tables.count(FlowEvent::HostShareFull);
+        return;
+    }
+    match tables.promote(key, slot, stored) {
+        Promotion::Done => {
+            tables.count(FlowEvent::Promoted);
+            tables.hold(&host);
+            if !stored.outbound.has(mark::OVERFLOW) {
+                host::refund(&host, config, tables);
+            }
+        }
+        Promotion::Exists => {}
+        Promotion::Full => tables.count(FlowEvent::EstablishedFull),
+    }
 }
 
 /// An outbound packet without a live flow: opens one, if it is of a kind that may.
@@ -94,25 +156,40 @@ fn open<T: Tables>(
     tables: &T,
     workspace: &mut Workspace,
 ) -> Reason {
-    let Workspace { packet, key, opened, .. } = workspace;
+    let Workspace { packet, key, stored, update, .. } = workspace;
     let now = tables.now();
-    let Some(opening) = flow::open(packet, now) else { return Reason::Stateless };
-    *opened = FlowEntry { created: now, generation: config.generation, ..FlowEntry::default() };
-    opened.apply(&opening);
-    match tables.open(key, opened, replace) {
+    if !flow::open(packet, now, update) {
+        return Reason::Stateless;
+    }
+    *stored = FlowEntry {
+        created: now,
+        generation: config.generation,
+        first: packet.transport.tcp.sequence.wrapping_add(u32::from(packet.is_tcp())),
+        ..FlowEntry::default()
+    };
+    stored.apply(update);
+    let host = HostKey::of(key);
+    let is_within = host::charge(&host, now, config, tables);
+    if !is_within {
+        stored.outbound.marks |= mark::OVERFLOW;
+    }
+    match tables.open(key, stored, replace) {
         Opening::Done => {}
-        // The first packets of a flow may leave on two CPUs at once; the loser joins.
+        // The first packets of a flow may leave on two CPUs at once; the loser joins (E151).
         Opening::Exists => {
             if let Some(slot) = tables.find(Table::HalfOpen, key) {
-                slot.commit(&opening);
+                slot.commit(update);
+            }
+            if is_within {
+                host::refund(&host, config, tables);
             }
             return Reason::Flow;
         }
         Opening::Failed => return Reason::FlowTableFailed,
     }
     // The new flow is stored before the old one goes, so that a reply always finds one.
-    if replace == Replace::Yes {
-        tables.remove(Table::Established, key);
+    if replace == Replace::Yes && tables.remove(Table::Established, key) {
+        tables.release(&host);
     }
     tables.count(FlowEvent::Created);
     fragment::note_peer(key, now, config, tables);

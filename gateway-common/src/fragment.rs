@@ -2,7 +2,9 @@
 //! when they overtake the first fragment, about the two hosts.
 //!
 //! A lone later fragment cannot be reassembled without a first one that was admitted by its
-//! ports, so letting it through never delivers anything unsolicited (RFC 4787 REQ-14).
+//! ports, so letting it through never delivers anything unsolicited (RFC4787-REQ-14, E36). What
+//! overlaps is left to the host, which discards the whole datagram (RFC8200-4.5-OVERLAP,
+//! RFC5722-4).
 
 use crate::{
     config::Config,
@@ -14,7 +16,7 @@ use crate::{
     verdict::Reason,
 };
 
-/// A datagram whose first fragment matched a live flow.
+/// A datagram whose first fragment matched a live flow (RFC8200-4.5-REASM).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct DatagramKey {
@@ -27,7 +29,8 @@ pub struct DatagramKey {
     /// The VLAN the datagram came in.
     pub vlan: VlanPath,
     /// What the fragments' headers announce: part of the reassembly key for IPv4, and for both
-    /// families what keeps an admitted UDP datagram from vouching for TCP fragments.
+    /// families what keeps an admitted UDP datagram from vouching for TCP fragments (RFC1858-PROTO,
+    /// E41).
     pub protocol: u8,
     /// 4 or 6.
     pub family: u8,
@@ -84,7 +87,7 @@ impl PeerKey {
     }
 }
 
-/// Judges an inbound later fragment.
+/// Judges an inbound later fragment: of a reply (E35, E74), or unsolicited (E37).
 // Not inlined, like the other functions here that build keys: these paths are rare, and their keys
 // would take a third of the caller's stack.
 #[inline(never)]

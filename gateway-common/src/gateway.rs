@@ -3,7 +3,7 @@
 use crate::{
     bytes::PacketBytes,
     config::Config,
-    flow::FlowEntry,
+    flow::{FlowEntry, FlowUpdate},
     local, martian,
     packet::Packet,
     parse::{self, link, network::Network},
@@ -49,8 +49,10 @@ pub struct Workspace {
     pub quoted: Network,
     /// The key of the flow in question.
     pub key: FlowKey,
-    /// The flow that is about to be opened.
-    pub opened: FlowEntry,
+    /// What the packet changes in its flow.
+    pub update: FlowUpdate,
+    /// The flow that is about to be stored.
+    pub stored: FlowEntry,
 }
 
 /// Finds the IP packet in a frame.
@@ -71,7 +73,7 @@ pub fn find_packet<B: PacketBytes>(
     parse::packet(bytes, &link, packet)
 }
 
-/// The configuration in force, if there is a valid one.
+/// The configuration in force, if there is a valid one; without, nothing passes (RFC7084-G-3).
 #[inline(always)]
 pub fn valid_config<T: Tables>(tables: &T) -> Option<&Config> {
     tables.config().filter(|config| config.is_valid())
@@ -91,8 +93,6 @@ pub struct Found<S> {
     pub table: Table,
     /// Its place there.
     pub slot: S,
-    /// What it was when it was found.
-    pub entry: FlowEntry,
     /// When that was.
     pub now: Ticks,
 }
@@ -114,7 +114,7 @@ pub fn find_live<T: Tables>(
         let entry = slot.read();
         let now = tables.now();
         if entry.is_live(key, now, config) {
-            return Ok(Found { table, slot, entry, now });
+            return Ok(Found { table, slot, now });
         }
         reason = Reason::FlowExpired;
     }

@@ -22,6 +22,7 @@ pub mod egress;
 pub mod flow;
 pub mod fragment;
 pub mod gateway;
+pub mod host;
 pub mod ingress;
 pub mod limits;
 pub mod local;

@@ -4,15 +4,27 @@
 pub const VLAN_TAGS_MAX: usize = 2;
 
 /// IPv6 extension headers the parser follows before it gives up. RFC 8200 names six kinds and
-/// lets destination options appear twice; Linux's own tracker stops at twelve.
+/// lets destination options appear twice, in any order (RFC8200-4.1); Linux's own tracker stops at
+/// twelve (E62).
 pub const EXTENSION_HEADERS_MAX: usize = 8;
 
 /// The longest IPv4 header's options, in bytes.
 pub const IPV4_OPTIONS_BYTES_MAX: usize = 40;
 
 /// How far into a frame headers are looked for, in bytes. A chain must fit the smallest IPv6
-/// packet every link carries (RFC 7112 section 5), with room for the link's own header.
+/// packet every link carries (RFC7112-5c), with room for the link's own header.
 pub const HEADER_OFFSET_MAX: usize = 2047;
+
+/// TCP options, padding included, that are read before a list counts as unreadable. Hosts in use
+/// send six at most.
+pub const TCP_OPTIONS_MAX: usize = 16;
+
+/// The largest window scale (RFC 7323 section 2.3).
+pub const WINDOW_SCALE_MAX: u8 = 14;
+
+/// SCTP chunks of one packet that are looked at. What controls an association comes before any data
+/// (RFC 9260 section 6.10), two or three chunks of it at most.
+pub const SCTP_CHUNKS_MAX: usize = 8;
 
 /// Entries of `[link] pass_ethertypes`.
 pub const PASS_ETHERTYPES_MAX: usize = 8;
@@ -36,7 +48,7 @@ pub const FLOW_MEMORY_BYTES: u64 =
 pub const DATAGRAMS_MAX: u32 = 8_192;
 
 /// How long later fragments may follow a first one, in seconds: the IPv6 reassembly time
-/// (RFC 8200 section 4.5), which is the longer of the two families'.
+/// (RFC8200-4.5-REASM), which is the longer of the two families'.
 pub const DATAGRAM_SECS: u32 = 60;
 
 /// Host pairs that talk, remembered so that fragments may overtake each other.
@@ -48,6 +60,14 @@ pub const PEER_SECS: u32 = 360;
 /// How often a flow that keeps sending renews its pair, in seconds. Well below [`PEER_SECS`], so
 /// that an active pair never lapses.
 pub const PEER_RENEW_SECS: u32 = 60;
+
+/// Inside hosts whose openings and established flows are accounted for; of more, those that did
+/// not open any for longest count as new.
+pub const HOSTS_MAX: u32 = 65_536;
+
+/// Unconfirmed flows one inside host may hold with `half_open_per_host = "auto"`:
+/// `half_open_max` divided by this.
+pub const HALF_OPEN_PER_HOST_AUTO_DIVISOR: u32 = 8;
 
 /// Interfaces one gateway may protect.
 pub const UPLINKS_MAX: usize = 16;

@@ -44,13 +44,14 @@ pub fn judge(packet: &Packet, direction: Direction, config: &Config) -> Option<R
         TransportKind::Icmp
         | TransportKind::Ports
         | TransportKind::Tcp
+        | TransportKind::Sctp
         | TransportKind::Portless
         | TransportKind::Missing
         | TransportKind::LaterFragment => None,
     }
 }
 
-/// Outbound discovery always passes (RFC 4861, RFC 4890 section 4.4.1) and opens no flow.
+/// Outbound discovery always passes and opens no flow (RFC4861-OUT).
 #[inline(always)]
 fn icmp_out(header: IcmpHeader) -> Option<Reason> {
     match Kind::of(header.kind)? {
@@ -64,6 +65,9 @@ fn icmp_out(header: IcmpHeader) -> Option<Reason> {
 fn icmp_in(network: &Network, header: IcmpHeader, config: &Config) -> Option<Reason> {
     let link_local_source = network.source.is_ipv6_link_local();
     let reason = match Kind::of(header.kind)? {
+        // Without these the link is dead within a minute; from afar they are forgeries
+        // (RFC4890-4.4.1-ND, RFC4890-4.3.3-ND, E114, E115, E116, E117, E118). They have their least
+        // lengths (RFC4861-LEN), and a router its link-local address (RFC4861-RA-SRC).
         Kind::Neighbour { least_len } => {
             let valid = is_from_link(network, header)
                 && network.payload_len() >= least_len
@@ -74,7 +78,8 @@ fn icmp_in(network: &Network, header: IcmpHeader, config: &Config) -> Option<Rea
         }
         Kind::Listener { is_query } => {
             // RFC 2710 section 3 and RFC 3810 section 5: hop limit 1, a router alert, and a
-            // link-local source, which only a report sent during address detection lacks.
+            // link-local source, which only a report sent during address detection lacks
+            // (RFC4890-4.4.1-MLD, E120).
             let source_fits = link_local_source || (!is_query && network.source.is_unspecified());
             let valid = network.hop_limit == 1 && network.router_alert && source_fits;
             if valid { Reason::MulticastListener } else { Reason::MulticastListenerInvalid }
@@ -84,6 +89,8 @@ fn icmp_in(network: &Network, header: IcmpHeader, config: &Config) -> Option<Rea
             let valid = network.hop_limit == 1 && link_local_source;
             if valid { Reason::MulticastListener } else { Reason::MulticastListenerInvalid }
         }
+        // Whoever is on the link could divert traffic, so this is the operator's decision
+        // (RFC4890-4.4.4-REDIR, RFC4861-RED, E119).
         Kind::Redirect if config.allow_redirects == 0 => Reason::RedirectRefused,
         Kind::Redirect => {
             let valid = is_from_link(network, header)
@@ -132,14 +139,14 @@ impl Kind {
     }
 }
 
-/// Whether a target address follows the header; it must not be a group (RFC 4861 section 7.1).
+/// Whether a target address follows the header; it must not be a group (RFC4861-NS-TGT).
 #[inline(always)]
 const fn has_target(header: IcmpHeader) -> bool {
     matches!(header.kind, icmpv6::NEIGHBOUR_SOLICITATION | icmpv6::NEIGHBOUR_ADVERTISEMENT)
 }
 
-/// What all neighbour discovery must be: from the link itself, code 0 (RFC 4861 sections 6.1 and
-/// 7.1), and unfragmented, not even as an atomic fragment (RFC 6980 section 5).
+/// What all neighbour discovery must be: from the link itself (RFC4861-HL255), code 0
+/// (RFC4861-CODE0), and unfragmented, not even as an atomic fragment (RFC6980-5).
 #[inline(always)]
 fn is_from_link(network: &Network, header: IcmpHeader) -> bool {
     network.hop_limit == NEVER_FORWARDED
@@ -148,7 +155,7 @@ fn is_from_link(network: &Network, header: IcmpHeader) -> bool {
 }
 
 /// A neighbour solicitation without a source probes for duplicates and goes to the solicited
-/// node's group, nowhere else (RFC 4861 section 7.1.1); multicast is never a source.
+/// node's group, nowhere else (RFC4861-NS-TGT); multicast is never a source.
 #[inline(always)]
 fn is_probe_or_addressed(network: &Network, header: IcmpHeader) -> bool {
     if network.source.is_unspecified() {
@@ -166,8 +173,9 @@ fn is_probe_or_addressed(network: &Network, header: IcmpHeader) -> bool {
 }
 
 /// The server's answer never matches a flow: the request went to everybody. It comes from a
-/// server's port to the client's, over IPv6 between link-local addresses only, and whole: nothing
-/// would let later fragments follow.
+/// server's port to the client's (E27), over IPv6 between link-local addresses only (E121, E122),
+/// and whole: nothing would let later fragments follow. Requests from outside find no server
+/// (RFC6092-REC-9, E28, E123).
 #[inline(always)]
 fn is_dhcp_reply(packet: &Packet, config: &Config) -> bool {
     let (network, ports) = (&packet.network, packet.transport.ports);

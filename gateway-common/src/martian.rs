@@ -13,9 +13,11 @@ use crate::{
 #[inline(never)]
 pub fn judge(packet: &Packet, direction: Direction, config: &Config) -> Option<Reason> {
     let (source, destination) = (&packet.network.source, &packet.network.destination);
+    // A group is never a source (RFC6092-REC-1, E52).
     if source.is_multicast() {
         return Some(Reason::MulticastSource);
     }
+    // Nobody sends to itself across an uplink (E22, E53).
     if source == destination {
         return Some(Reason::Land);
     }
@@ -34,8 +36,8 @@ pub fn judge(packet: &Packet, direction: Direction, config: &Config) -> Option<R
 }
 
 /// The special-purpose registry (RFC 6890) as far as nothing legitimate uses it across an
-/// uplink: private and carrier-grade space is normal there, as is the link-local metadata
-/// service of a cloud.
+/// uplink, as source or destination (RFC7084-4.5-MARTIAN): private and carrier-grade space is
+/// normal there (E25), as is the link-local metadata service of a cloud (E26).
 #[inline(always)]
 fn is_martian(address: &Address) -> bool {
     if address.is_ipv4_mapped() {
@@ -48,7 +50,7 @@ fn is_martian(address: &Address) -> bool {
 #[inline(always)]
 const fn is_martian_ipv4(octets: [u8; 4]) -> bool {
     match octets {
-        // "This network", loopback, class E and the limited broadcast.
+        // "This network", loopback, class E and the limited broadcast (E23, E24).
         [0 | 127 | 240.., ..] => true,
         // IETF assignments, of which the first eight addresses serve DS-Lite (RFC 6333).
         [192, 0, 0, last] => last >= 8,
@@ -58,26 +60,27 @@ const fn is_martian_ipv4(octets: [u8; 4]) -> bool {
     }
 }
 
-/// RFC 6092 REC-3 and REC-7; mapped addresses the parser has refused already.
+/// RFC6092-REC-3, RFC6092-REC-7, RFC7084-ULA-4; mapped addresses the parser has refused already.
 #[inline(always)]
 const fn is_martian_ipv6(address: &Address) -> bool {
     let [first, second, third, _] = address.words();
     match first.to_ne_bytes() {
-        // Documentation (RFC 3849) and ORCHID (RFC 4843).
+        // Documentation (RFC 3849) and ORCHID (RFC 4843) (E49).
         [0x20, 0x01, 0x0d, 0xb8] | [0x20, 0x01, 0x00, 0x10..=0x1f] => true,
-        // The rest of 2000::/3, where nearly all traffic is: no further looks.
+        // The rest of 2000::/3, where nearly all traffic is, 6to4 among it (E51): no further looks.
         [0x20..=0x3f, ..] => false,
-        // Unspecified, loopback and IPv4-compatible addresses.
+        // Unspecified, loopback and IPv4-compatible addresses (E48, E49).
         [0, 0, 0, 0] => second == 0 && third == 0,
         // Discard-only, 100::/64 (RFC 6666).
         [0x01, 0, 0, 0] => second == 0,
         // Unique local (RFC 4193), and site-local (RFC 3879).
         [0xfc | 0xfd, ..] | [0xfe, 0xc0..=0xff, ..] => true,
+        // Among others hosts behind NAT64 (E50), and on the link, where a resolver may be (E55).
         _ => false,
     }
 }
 
-/// Whether a multicast group's scope ends at or below the organization (RFC 6092 REC-2,
+/// Whether a multicast group's scope ends at or below the organization (RFC6092-REC-2,
 /// RFC 2365), but above the link, whose own groups never get further.
 #[inline(always)]
 const fn crosses_boundary(destination: &Address) -> bool {

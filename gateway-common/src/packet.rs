@@ -4,10 +4,10 @@
 use network_types::ip::IpProto;
 
 use crate::{
-    flow::tcp::Segment,
+    flow::{sctp::Message, tcp::Segment, window::later},
     parse::network::Network,
     tuple::{Direction, Family, FlowKey, VlanPath},
-    wire::{icmp, icmpv6},
+    wire::{icmp, icmpv6, sctp::chunk},
 };
 
 /// A parsed IP packet.
@@ -34,10 +34,12 @@ pub struct Packet {
 pub struct Transport {
     /// Which of the fields count.
     pub kind: TransportKind,
-    /// Who on the two hosts: TCP, and every protocol of kind [`TransportKind::Ports`].
+    /// Who on the two hosts: TCP, SCTP, and every protocol of kind [`TransportKind::Ports`].
     pub ports: Ports,
-    /// TCP's flags octet.
-    pub tcp_flags: u8,
+    /// TCP.
+    pub tcp: TcpHeader,
+    /// SCTP.
+    pub sctp: SctpHeader,
     /// ICMP inside IPv4, ICMPv6 inside IPv6.
     pub icmp: IcmpHeader,
 }
@@ -47,7 +49,9 @@ pub struct Transport {
 pub enum TransportKind {
     /// By ports, with a state machine.
     Tcp,
-    /// By ports: UDP, UDP-Lite, SCTP and DCCP.
+    /// By ports, with verification tags.
+    Sctp,
+    /// By ports: UDP, UDP-Lite and DCCP.
     Ports,
     /// By the identifier of a query, if it is one.
     Icmp,
@@ -67,6 +71,123 @@ pub struct Ports {
     pub source: u16,
     /// The receiver's.
     pub destination: u16,
+}
+
+/// What counts of a TCP header; numbers in host byte order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpHeader {
+    /// The sequence number of the first byte.
+    pub sequence: u32,
+    /// The sequence number that the sender expects next.
+    pub acknowledgement: u32,
+    /// Bytes of data. Of a packet under segmentation offload those of all segments.
+    pub payload_len: u32,
+    /// The window field, not scaled.
+    pub window: u16,
+    /// The flags octet.
+    pub flags: u8,
+    /// Bytes of the header with its options.
+    pub header_len: u8,
+    /// Whether this is the first fragment only, so that `payload_len` is less than what was sent.
+    pub is_partial: bool,
+    /// The options, once [`parse::tcp_options`](crate::parse::tcp_options) has looked at them.
+    pub options: TcpOptions,
+}
+
+/// The TCP options that a filter needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpOptions {
+    /// The highest right edge of the selective acknowledgements (RFC 2018).
+    pub sack_edge: u32,
+    /// The window scale (RFC 7323), at most 14.
+    pub window_scale: u8,
+    /// Which options there are.
+    pub found: u8,
+}
+
+impl TcpOptions {
+    /// There is a window scale.
+    pub const WINDOW_SCALE: u8 = 1;
+    /// Selective acknowledgements are permitted.
+    pub const SACK_PERMITTED: u8 = 1 << 1;
+    /// There are selective acknowledgements.
+    pub const SACK: u8 = 1 << 2;
+    /// The options contradict themselves or are too many, so nobody knows what they mean.
+    pub const UNREADABLE: u8 = 1 << 3;
+
+    /// Takes in a selective acknowledgement up to `edge`.
+    #[inline(always)]
+    pub(crate) fn include_sack(&mut self, edge: u32) {
+        let known = self.has(Self::SACK);
+        self.sack_edge = if known { later(self.sack_edge, edge) } else { edge };
+        self.found |= Self::SACK;
+    }
+
+    /// Whether `option` was found.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, option: u8) -> bool {
+        self.found & option != 0
+    }
+}
+
+/// What counts of an SCTP packet; numbers in host byte order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SctpHeader {
+    /// The verification tag.
+    pub tag: u32,
+    /// The chunks, once [`parse::sctp_chunks`](crate::parse::sctp_chunks) has looked at them.
+    pub chunks: SctpChunks,
+}
+
+/// The chunks of an SCTP packet, as far as a filter needs them. Those behind the first data are
+/// not among them: they could only be more data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SctpChunks {
+    /// The initiate tag, if the first chunk is an INIT or an INIT ACK; otherwise zero.
+    pub initiate_tag: u32,
+    /// Which kinds there are; none if they contradict the packet.
+    pub found: u16,
+    /// How many there are.
+    pub count: u8,
+    /// Whether the first is an ABORT or a SHUTDOWN COMPLETE that returns the verification tag of
+    /// the packet which it answers.
+    pub is_reflected: bool,
+}
+
+impl SctpChunks {
+    /// An INIT.
+    pub const INIT: u16 = Self::kind(chunk::INIT);
+    /// An INIT ACK.
+    pub const INIT_ACK: u16 = Self::kind(chunk::INIT_ACK);
+    /// An ABORT.
+    pub const ABORT: u16 = Self::kind(chunk::ABORT);
+    /// A SHUTDOWN.
+    pub const SHUTDOWN: u16 = Self::kind(chunk::SHUTDOWN);
+    /// A SHUTDOWN ACK.
+    pub const SHUTDOWN_ACK: u16 = Self::kind(chunk::SHUTDOWN_ACK);
+    /// An ERROR.
+    pub const ERROR: u16 = Self::kind(chunk::ERROR);
+    /// A COOKIE ECHO.
+    pub const COOKIE_ECHO: u16 = Self::kind(chunk::COOKIE_ECHO);
+    /// A COOKIE ACK.
+    pub const COOKIE_ACK: u16 = Self::kind(chunk::COOKIE_ACK);
+    /// A SHUTDOWN COMPLETE.
+    pub const SHUTDOWN_COMPLETE: u16 = Self::kind(chunk::SHUTDOWN_COMPLETE);
+
+    /// The bit in `found` for a chunk type. All types beyond RFC 9260's share one.
+    #[must_use]
+    #[inline(always)]
+    pub const fn kind(chunk_type: u8) -> u16 {
+        1 << if chunk_type < 15 { chunk_type } else { 15 }
+    }
+
+    /// Whether any of `kinds` is among them.
+    #[must_use]
+    #[inline(always)]
+    pub const fn has(self, kinds: u16) -> bool {
+        self.found & kinds != 0
+    }
 }
 
 /// The part of the ICMP header that both versions share.
@@ -99,7 +220,7 @@ impl Packet {
     pub fn flow_key(&self, direction: Direction) -> Option<FlowKey> {
         let Transport { kind, ports, icmp, .. } = self.transport;
         let (inside_port, outside_port) = match kind {
-            TransportKind::Tcp | TransportKind::Ports => match direction {
+            TransportKind::Tcp | TransportKind::Sctp | TransportKind::Ports => match direction {
                 Direction::Inbound => (ports.destination, ports.source),
                 Direction::Outbound => (ports.source, ports.destination),
             },
@@ -117,8 +238,9 @@ impl Packet {
     #[inline(always)]
     pub fn segment(&self) -> Option<Segment> {
         match self.transport.kind {
-            TransportKind::Tcp => Segment::classify(self.transport.tcp_flags),
-            TransportKind::Ports
+            TransportKind::Tcp => Segment::classify(self.transport.tcp.flags),
+            TransportKind::Sctp
+            | TransportKind::Ports
             | TransportKind::Icmp
             | TransportKind::Portless
             | TransportKind::Missing
@@ -131,6 +253,21 @@ impl Packet {
     #[inline(always)]
     pub fn is_tcp(&self) -> bool {
         self.transport.kind == TransportKind::Tcp
+    }
+
+    /// What an SCTP packet, whose chunks were looked at, says; `None` for other protocols and for
+    /// what no host sends.
+    #[must_use]
+    #[inline(always)]
+    pub fn message(&self) -> Option<Message> {
+        if self.is_sctp() { Message::classify(&self.transport.sctp) } else { None }
+    }
+
+    /// Whether this is an SCTP packet.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_sctp(&self) -> bool {
+        self.transport.kind == TransportKind::Sctp
     }
 }
 
@@ -162,7 +299,8 @@ pub(crate) const fn key(
 
 /// The outside port that stands for an ICMP query in its flow's key, so that an echo and a
 /// timestamp exchange with the same identifier are two flows: 0 for echo, else the request's
-/// type. `None` when the message is no query in this direction: only inside may ask.
+/// type. `None` when the message is no query in this direction: only inside may ask
+/// (RFC5508-REQ-1).
 #[must_use]
 #[inline(always)]
 pub(crate) const fn query_port(family: Family, direction: Direction, kind: u8) -> Option<u16> {
@@ -190,7 +328,7 @@ pub(crate) enum Layout {
     Icmp,
     Portless,
     Missing,
-    /// ICMP of the other IP version.
+    /// ICMP of the other IP version (E109).
     Impossible,
 }
 

@@ -6,8 +6,12 @@
 use crate::{
     config::{Config, Prefix},
     counter::Counter,
-    flow::{FlowEntry, FlowHalf},
+    flow::{
+        FlowEntry, FlowHalf,
+        window::{Granted, Sent},
+    },
     fragment::{DatagramKey, PeerKey},
+    host::{HostKey, Overflow, Span},
     limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX},
     timeouts::{Ticks, TimeoutClass},
     tuple::{Address, FlowKey, VlanPath},
@@ -39,11 +43,12 @@ shared!(FlowKey, 44, {
     inside: Address, outside: Address, inside_port: u16, outside_port: u16,
     vlan: VlanPath, protocol: u8, family: u8, zero: u16,
 });
-shared!(FlowHalf, 40, {
-    packets: u64, bytes: u64, seen: Ticks, reset: Ticks, marks: u32, zero: u32,
+shared!(FlowHalf, 56, {
+    packets: u64, bytes: u64, seen: Ticks, reset: Ticks, sent: Sent, granted: Granted,
+    marks: u32, announced: u32,
 });
-shared!(FlowEntry, 96, {
-    outbound: FlowHalf, inbound: FlowHalf, created: Ticks, generation: u32, zero: u32,
+shared!(FlowEntry, 128, {
+    outbound: FlowHalf, inbound: FlowHalf, created: Ticks, generation: u32, first: u32,
 });
 shared!(DatagramKey, 44, {
     source: Address, destination: Address, id: u32,
@@ -52,9 +57,12 @@ shared!(DatagramKey, 44, {
 shared!(PeerKey, 40, {
     inside: Address, outside: Address, vlan: VlanPath, protocol: u8, family: u8, zero: u16,
 });
+shared!(HostKey, 20, { address: Address, vlan: VlanPath });
+shared!(Overflow, 56, { created: Ticks, key: FlowKey, zero: u32 });
 shared!(Counter, 16, { packets: u64, bytes: u64 });
-shared!(Config, 656, {
+shared!(Config, 736, {
     abi_version: u32, mode: u32, timeouts: [Ticks; TimeoutClass::ALL.len()],
+    opening_cost: Span, opening_credit: Span, overflow_slots: u32, established_per_host: u32,
     ticks_per_sec: u32, generation: u32, allow_ping: u32, allow_dhcp_client: u32,
     allow_redirects: u32, martians_enabled: u32, martian_exceptions_used: u32,
     martian_exceptions: [Prefix; MARTIAN_EXCEPTIONS_MAX],
@@ -79,12 +87,15 @@ mod tests {
             offset_of!(FlowEntry, inbound),
             offset_of!(FlowEntry, created),
             offset_of!(FlowHalf, seen),
+            offset_of!(FlowHalf, sent),
             offset_of!(FlowHalf, marks),
+            offset_of!(Overflow, key),
             size_of::<FlowKey>(),
             size_of::<FlowEntry>(),
             size_of::<Config>(),
             Reason::COUNT,
         ];
-        assert_eq!((ABI_VERSION, layout), (1, [16, 32, 36, 40, 40, 80, 16, 32, 44, 96, 656, 47]));
+        let expected = [16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 736, 51];
+        assert_eq!((ABI_VERSION, layout), (2, expected));
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     counter::FlowEvent,
     flow::{FlowEntry, FlowUpdate},
     fragment::{DatagramKey, PeerKey},
+    host::{HostKey, Overflow, Paid},
     timeouts::Ticks,
     tuple::FlowKey,
 };
@@ -55,15 +56,17 @@ pub enum Replace {
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Promotion {
-    /// The flow is there now, put there by this call or by another CPU at the same moment.
+    /// The flow is there now.
     Done,
+    /// Another CPU moved it at the same moment.
+    Exists,
     /// There is no room; the flow stays where it is and still works.
     Full,
 }
 
 /// A flow found in a table.
 pub trait FlowSlot {
-    /// A copy of the entry.
+    /// A copy of the entry. Whoever needs little of it costs little.
     fn read(&self) -> FlowEntry;
 
     /// Adds `update` to the stored entry as [`FlowEntry::apply`] would, exactly even when other
@@ -88,11 +91,29 @@ pub trait Tables {
     /// Stores a new flow in [`Table::HalfOpen`].
     fn open(&self, key: &FlowKey, entry: &FlowEntry, replace: Replace) -> Opening;
 
-    /// Moves a flow from [`Table::HalfOpen`], where it is `slot`, to [`Table::Established`].
-    fn promote(&self, key: &FlowKey, slot: &Self::Slot) -> Promotion;
+    /// Moves a flow from [`Table::HalfOpen`], where it is `slot`, to [`Table::Established`];
+    /// `entry` is room for a copy of it.
+    fn promote(&self, key: &FlowKey, slot: &Self::Slot, entry: &mut FlowEntry) -> Promotion;
 
-    /// Removes a flow that a new one replaces.
-    fn remove(&self, table: Table, key: &FlowKey);
+    /// Removes a flow; whether there was one.
+    fn remove(&self, table: Table, key: &FlowKey) -> bool;
+
+    /// Replaces how far a host's openings are paid for by what `step` makes of it, in one atomic
+    /// step; of a host that is not known it is zero. Whether `step` made anything of it.
+    fn update_paid(&self, host: &HostKey, step: impl Fn(Paid) -> Option<Paid>) -> bool;
+
+    /// Takes the next of `slots` places for flows beyond their hosts' allowance, in turn, and
+    /// returns what had it before.
+    fn take_place(&self, slots: u32, flow: &Overflow) -> Option<Overflow>;
+
+    /// How many entries of [`Table::Established`] a host holds.
+    fn held(&self, host: &HostKey) -> u64;
+
+    /// Counts an entry of [`Table::Established`] that a host holds from now on.
+    fn hold(&self, host: &HostKey);
+
+    /// Counts one less, but never less than none.
+    fn release(&self, host: &HostKey);
 
     /// Until when later fragments of this datagram may come in.
     fn datagram(&self, key: &DatagramKey) -> Option<Ticks>;

@@ -44,107 +44,94 @@ impl Sub for Ticks {
     }
 }
 
-/// Which timeout a flow is under; also the index into the configured values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum TimeoutClass {
-    /// TCP before the handshake is complete.
-    TcpHalfOpen,
+/// Declares [`TimeoutClass`] with its names and the three profiles' defaults side by side.
+macro_rules! classes {
+    ($( $(#[doc = $doc:literal])+ $class:ident, $name:literal, $rfc:expr, $linux:expr; )*) => {
+        /// Which timeout a flow is under; also the index into the configured values.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub enum TimeoutClass {
+            $( $(#[doc = $doc])+ $class, )*
+        }
+
+        impl TimeoutClass {
+            /// Every class, in index order.
+            pub const ALL: [Self; [$( $name ),*].len()] = [$( Self::$class ),*];
+
+            /// The key in the configuration's `[timeouts]` table.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$class => $name, )* }
+            }
+
+            /// The default of profile `rfc`, in seconds.
+            #[must_use]
+            pub const fn rfc_secs(self) -> u32 {
+                match self { $( Self::$class => $rfc, )* }
+            }
+
+            /// The default of profile `linux`, in seconds: what `nf_conntrack` does.
+            #[must_use]
+            pub const fn linux_secs(self) -> u32 {
+                match self { $( Self::$class => $linux, )* }
+            }
+        }
+    };
+}
+
+classes! {
+    // RFC6092-REC-35, RFC5382-REQ-5, RFC7857-2.1: partially open or closing connections may be idle
+    // for at least 4 minutes (E139), established ones for at least 2 hours 4 minutes, so that
+    // keep-alives every 2 hours keep them (RFC9293-KA, E140). A host may repeat its SYN for 3
+    // minutes (RFC9293-R2).
+    /// TCP after inside's SYN, and a picked-up connection that outside has not answered.
+    TcpSynSent, "tcp_syn_sent", 4 * MINUTE, 120;
+    /// TCP after outside's answer to the SYN.
+    TcpSynReceived, "tcp_syn_received", 4 * MINUTE, 60;
     /// TCP with a complete handshake.
-    TcpEstablished,
-    /// TCP after a FIN or a reset.
-    TcpClosing,
+    TcpEstablished, "tcp_established", 2 * HOUR + 4 * MINUTE, 5 * 24 * HOUR;
+    /// TCP after inside's FIN.
+    TcpFinWait, "tcp_fin_wait", 4 * MINUTE, 120;
+    /// TCP after outside's FIN.
+    TcpCloseWait, "tcp_close_wait", 4 * MINUTE, 60;
+    /// TCP after both FINs.
+    TcpLastAck, "tcp_last_ack", 4 * MINUTE, 30;
+    // Exempt from REC-35; one MSL lets a late FIN find its flow (RFC9293-2MSL).
     /// TCP after both FINs are acknowledged.
-    TcpTimeWait,
+    TcpTimeWait, "tcp_time_wait", 2 * MINUTE, 120;
+    // RFC7857-2.2: a reset flow stays for 4 minutes.
+    /// TCP after a reset.
+    TcpClosed, "tcp_closed", 4 * MINUTE, 10;
+    // RFC6092-REC-14: never below 2 minutes, which bounds what a scan from inside costs.
     /// UDP and UDP-Lite before the first reply.
-    UdpUnreplied,
+    UdpUnreplied, "udp_unreplied", 2 * MINUTE, 30;
+    // RFC6092-REC-14, RFC4787-REQ-5: 5 minutes recommended.
     /// UDP and UDP-Lite after a reply.
-    Udp,
+    Udp, "udp", 5 * MINUTE, 120;
+    // RFC6092-REC-15: well-known ports may be shorter; a resolver opens many such flows.
     /// UDP towards port 53 or 123.
-    UdpDns,
+    UdpDns, "udp_dns", 30, 30;
+    // RFC5508-REQ-2: at least 60 seconds.
     /// ICMP and ICMPv6 queries.
-    Icmp,
-    /// SCTP before the first reply.
-    SctpHalfOpen,
-    /// SCTP after a reply.
-    SctpEstablished,
+    Icmp, "icmp", MINUTE, 30;
+    // RFC6092-REC-40: as TCP.
+    /// SCTP before the association is complete.
+    SctpHalfOpen, "sctp_half_open", 4 * MINUTE, 10;
+    /// SCTP with a complete association.
+    SctpEstablished, "sctp_established", 2 * HOUR + 4 * MINUTE, 210;
+    /// SCTP after a SHUTDOWN or an ABORT.
+    SctpClosing, "sctp_closing", 4 * MINUTE, 3;
+    // RFC6092-REC-44; Linux no longer knows DCCP and treats it as any other protocol.
+    /// DCCP before the first reply.
+    DccpHalfOpen, "dccp_half_open", 8 * MINUTE, 600;
+    /// DCCP after a reply.
+    DccpEstablished, "dccp_established", 2 * HOUR + 4 * MINUTE, 600;
+    // RFC6092-REC-12: 5 minutes by default.
     /// Any other protocol.
-    Other,
+    Other, "other", 5 * MINUTE, 600;
 }
 
 impl TimeoutClass {
-    /// Every class, in index order.
-    pub const ALL: [Self; 11] = [
-        Self::TcpHalfOpen,
-        Self::TcpEstablished,
-        Self::TcpClosing,
-        Self::TcpTimeWait,
-        Self::UdpUnreplied,
-        Self::Udp,
-        Self::UdpDns,
-        Self::Icmp,
-        Self::SctpHalfOpen,
-        Self::SctpEstablished,
-        Self::Other,
-    ];
-
-    /// The key in the configuration's `[timeouts]` table.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TcpHalfOpen => "tcp_half_open",
-            Self::TcpEstablished => "tcp_established",
-            Self::TcpClosing => "tcp_closing",
-            Self::TcpTimeWait => "tcp_time_wait",
-            Self::UdpUnreplied => "udp_unreplied",
-            Self::Udp => "udp",
-            Self::UdpDns => "udp_dns",
-            Self::Icmp => "icmp",
-            Self::SctpHalfOpen => "sctp_half_open",
-            Self::SctpEstablished => "sctp_established",
-            Self::Other => "other",
-        }
-    }
-
-    /// The default of profile `rfc`, in seconds.
-    #[must_use]
-    pub const fn rfc_secs(self) -> u32 {
-        match self {
-            // RFC 6092 REC-35, RFC 5382 REQ-5: transitory connections idle for at least 4 minutes.
-            Self::TcpHalfOpen | Self::TcpClosing => 4 * MINUTE,
-            // RFC 6092 REC-35, RFC 5382 REQ-5: established ones for at least 2 hours 4 minutes.
-            Self::TcpEstablished => 2 * HOUR + 4 * MINUTE,
-            // TIME-WAIT is exempt from REC-35; one MSL lets a late FIN find its flow.
-            Self::TcpTimeWait => 2 * MINUTE,
-            // RFC 6092 REC-14: never below 2 minutes, which bounds what a scan from inside costs.
-            Self::UdpUnreplied => 2 * MINUTE,
-            // RFC 6092 REC-14, RFC 4787 REQ-5: 5 minutes recommended.
-            Self::Udp => 5 * MINUTE,
-            // RFC 6092 REC-15: well-known ports may be shorter; a resolver opens many such flows.
-            Self::UdpDns => 30,
-            // RFC 5508 REQ-2: at least 60 seconds.
-            Self::Icmp => MINUTE,
-            // RFC 6092 REC-40: as TCP.
-            Self::SctpHalfOpen => 4 * MINUTE,
-            Self::SctpEstablished => 2 * HOUR + 4 * MINUTE,
-            // RFC 6092 REC-12: 5 minutes by default.
-            Self::Other => 5 * MINUTE,
-        }
-    }
-
-    /// The default of profile `linux`, in seconds: what `nf_conntrack` does.
-    #[must_use]
-    pub const fn linux_secs(self) -> u32 {
-        match self {
-            Self::TcpHalfOpen | Self::TcpClosing | Self::TcpTimeWait | Self::Udp => 120,
-            Self::TcpEstablished => 5 * 24 * HOUR,
-            Self::UdpUnreplied | Self::UdpDns | Self::Icmp => 30,
-            Self::SctpHalfOpen => 3,
-            Self::SctpEstablished => 210,
-            Self::Other => 600,
-        }
-    }
-
     /// The default of profile `aws`, in seconds: a NAT gateway forgets anything idle for 350.
     #[must_use]
     pub const fn aws_secs(self) -> u32 {
@@ -159,19 +146,26 @@ const HOUR: u32 = 60 * MINUTE;
 mod tests {
     use super::*;
 
-    /// RFC6092-REC-12, RFC6092-REC-14, RFC6092-REC-35, RFC6092-REC-40, RFC5382-REQ-5,
-    /// RFC5508-REQ-2, RFC4787-REQ-5, RFC7857-2.1.
+    /// RFC6092-REC-12, RFC6092-REC-14, RFC6092-REC-35, RFC6092-REC-40, RFC6092-REC-44,
+    /// RFC5382-REQ-5, RFC5508-REQ-2, RFC4787-REQ-5, RFC7857-2.1.
     #[test]
     fn the_rfc_profile_keeps_every_floor() {
         let floors = [
-            (TimeoutClass::TcpHalfOpen, 240),
+            (TimeoutClass::TcpSynSent, 240),
+            (TimeoutClass::TcpSynReceived, 240),
             (TimeoutClass::TcpEstablished, 7440),
-            (TimeoutClass::TcpClosing, 240),
+            (TimeoutClass::TcpFinWait, 240),
+            (TimeoutClass::TcpCloseWait, 240),
+            (TimeoutClass::TcpLastAck, 240),
+            (TimeoutClass::TcpClosed, 240),
             (TimeoutClass::UdpUnreplied, 120),
             (TimeoutClass::Udp, 300),
             (TimeoutClass::Icmp, 60),
             (TimeoutClass::SctpHalfOpen, 240),
             (TimeoutClass::SctpEstablished, 7440),
+            (TimeoutClass::SctpClosing, 240),
+            (TimeoutClass::DccpHalfOpen, 480),
+            (TimeoutClass::DccpEstablished, 7440),
             (TimeoutClass::Other, 300),
         ];
         for (class, floor_secs) in floors {

@@ -3,10 +3,11 @@
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Which way a packet travels across the uplink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Direction {
     /// From outside to inside: seen by the ingress hook.
+    #[default]
     Inbound = 0,
     /// From inside to outside: seen by the egress hook.
     Outbound = 1,
@@ -15,6 +16,16 @@ pub enum Direction {
 impl Direction {
     /// Both directions, in slot order.
     pub const ALL: [Self; 2] = [Self::Inbound, Self::Outbound];
+
+    /// The other direction.
+    #[must_use]
+    #[inline(always)]
+    pub const fn opposite(self) -> Self {
+        match self {
+            Self::Inbound => Self::Outbound,
+            Self::Outbound => Self::Inbound,
+        }
+    }
 
     /// The short name used in output and metrics.
     #[must_use]
@@ -167,7 +178,8 @@ pub struct VlanPath {
 }
 
 /// What identifies a flow, oriented inside→outside so that both hooks build the same key.
-/// Every byte is part of the key: the kernel hashes memory, so there is no padding.
+/// Every byte is part of the key: the kernel hashes memory, so there is no padding. Hop limits,
+/// traffic classes and flow labels may differ from packet to packet, so they are not (E58).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[repr(C)]
 pub struct FlowKey {
@@ -175,13 +187,15 @@ pub struct FlowKey {
     pub inside: Address,
     /// The address on the other side.
     pub outside: Address,
-    /// Host byte order; the inside port, the ICMP query identifier, or 0.
+    /// Host byte order; the inside port, the ICMP query identifier, or 0. Port 0 is a port like any
+    /// other (E141).
     pub inside_port: u16,
     /// Host byte order; the outside port, or 0.
     pub outside_port: u16,
     /// The VLAN the flow runs in.
     pub vlan: VlanPath,
-    /// IP protocol number.
+    /// IP protocol number: a flow of one protocol admits no other on its ports, UDP-Lite no UDP
+    /// (RFC7857-5, RFC7857-6, RFC6092-REC-20, E145).
     pub protocol: u8,
     /// A [`Family::version`], 4 or 6: addresses alone tell the families apart only because the parser
     /// refuses native IPv6 packets with mapped addresses; the key does not rely on it.

@@ -9,7 +9,8 @@ use crate::tuple::Direction;
 pub enum Verdict {
     /// The packet goes on to the stack (inbound) or to the wire (outbound).
     Pass,
-    /// The packet is discarded silently.
+    /// The packet is discarded silently. The gateway never sends a packet, so it answers nobody too
+    /// early and needs no rules for errors of its own (RFC5382-REQ-4, RFC5508-REQ-9, RFC7084-G-2).
     Drop,
 }
 
@@ -102,6 +103,10 @@ reasons! {
     PingRefused, Drop, "ping-refused", "An echo request from outside; the configuration does not allow ping.";
     TcpFlags, Drop, "tcp-flags", "A combination of TCP flags that no host sends.";
     TcpState, Drop, "tcp-state", "A TCP segment that the flow's state does not allow from outside.";
+    TcpWindow, Drop, "tcp-window", "A TCP segment whose numbers do not fit what both sides sent before.";
+    SctpChunks, Drop, "sctp-chunks", "SCTP chunks that contradict the packet, or that no host sends together.";
+    SctpState, Drop, "sctp-state", "An SCTP INIT from outside, where inside is not opening the same association.";
+    SctpTag, Drop, "sctp-tag", "An SCTP packet without the verification tag that inside announced.";
     IcmpUnrelated, Drop, "icmp-unrelated", "An ICMP error about a packet that no live flow sent.";
     IcmpQuote, Drop, "icmp-quote", "An ICMP error whose content is malformed or whose quoted packet is not the receiver's.";
     IcmpType, Drop, "icmp-type", "An ICMP message of a type that must not come in.";

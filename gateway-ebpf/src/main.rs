@@ -10,6 +10,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod atomic;
 mod bytes;
 mod clock;
 mod maps;
@@ -20,14 +21,19 @@ use aya_ebpf::{
     macros::{classifier, xdp},
     programs::{TcContext, XdpContext},
 };
-use gateway_common::{egress, ingress, tuple::Direction, verdict::Verdict};
+use gateway_common::{
+    egress, host, ingress,
+    tuple::{Direction, FlowKey},
+    verdict::Verdict,
+};
 
 use crate::{
     bytes::{SkbBytes, XdpBytes},
     maps::{Maps, Memory},
 };
 
-/// The uplink's ingress, before the kernel spends anything on the packet.
+/// The uplink's ingress, before the kernel spends anything on the packet. With `frags`, frames may
+/// be larger than a page (E14).
 #[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
 #[xdp(frags)]
 fn ingress_xdp(context: XdpContext) -> u32 {
@@ -62,6 +68,15 @@ fn egress_tc(context: TcContext) -> i32 {
 fn clock(mut context: TcContext) -> i32 {
     clock::write_to(&mut context);
     TC_ACT_OK
+}
+
+/// Not attached anywhere: user space runs it to delete the flow whose key it passes as the packet.
+/// Deletions happen here because the inside host's count of established flows goes with them.
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
+#[classifier]
+fn forget(context: TcContext) -> i32 {
+    let Ok(key) = context.load::<FlowKey>(0) else { return 0 };
+    host::forget(&key, &Maps).into()
 }
 
 /// "Unspecified" lets the other programs on the hook, and then the stack, go on.

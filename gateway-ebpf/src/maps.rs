@@ -10,21 +10,25 @@ use aya_ebpf::{
     btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
     macros::btf_map,
 };
-use core::{arch::asm, ptr::NonNull};
+use core::ptr::NonNull;
 use gateway_common::{
     config::Config,
     counter::{Counter, FlowEvent},
-    flow::{FlowEntry, FlowHalf, FlowUpdate},
+    flow::{
+        Change, FlowEntry, FlowHalf, FlowUpdate, Tracking,
+        window::{Granted, Sent},
+    },
     fragment::{DatagramKey, PeerKey},
     gateway::Workspace,
-    limits::{DATAGRAMS_MAX, PEERS_MAX},
+    host::{HostKey, Overflow, Paid},
+    limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
     tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
     verdict::Reason,
 };
 
-use crate::{bytes::HeaderCopy, clock};
+use crate::{atomic, bytes::HeaderCopy, clock};
 
 /// Sizes that user space overrides when it loads the object.
 const FLOWS_DEFAULT: usize = 16_384;
@@ -41,6 +45,14 @@ static ESTABLISHED: HashMap<FlowKey, FlowEntry, FLOWS_DEFAULT> = HashMap::new();
 static DATAGRAMS: LruHashMap<DatagramKey, Ticks, { DATAGRAMS_MAX as usize }> = LruHashMap::new();
 #[btf_map]
 static PEERS: LruHashMap<PeerKey, Ticks, { PEERS_MAX as usize }> = LruHashMap::new();
+#[btf_map]
+static OPENERS: LruHashMap<HostKey, Paid, { HOSTS_MAX as usize }> = LruHashMap::new();
+#[btf_map]
+static HOLDERS: LruHashMap<HostKey, u64, { HOSTS_MAX as usize }> = LruHashMap::new();
+#[btf_map]
+static OVERFLOW: Array<Overflow, FLOWS_DEFAULT> = Array::new();
+#[btf_map]
+static OVERFLOW_TAKEN: Array<u64, 1> = Array::new();
 #[btf_map]
 static VERDICTS: PerCpuArray<Counter, { 2 * Reason::COUNT }> = PerCpuArray::new();
 #[btf_map]
@@ -98,17 +110,48 @@ impl FlowSlot for Slot {
         let half = self.half(update.direction);
         // SAFETY: `half` lies inside the entry, whose fields are aligned; see `Slot`.
         unsafe {
-            atomic_add(&raw mut (*half).packets, update.packets);
-            atomic_add(&raw mut (*half).bytes, update.bytes);
-            if let Some(seen) = update.seen {
-                (&raw mut (*half).seen).write_volatile(seen);
+            atomic::add(&raw mut (*half).packets, update.packets);
+            atomic::add(&raw mut (*half).bytes, update.bytes);
+            if update.seen != Ticks(0) {
+                (&raw mut (*half).seen).write_volatile(update.seen);
             }
-            if let Some(reset) = update.reset {
-                (&raw mut (*half).reset).write_volatile(reset);
+            if update.reset != Ticks(0) {
+                (&raw mut (*half).reset).write_volatile(update.reset);
             }
+            record(half, &update.tracking);
             // Marks only ever grow, so the common packet, which adds none, need not write them.
             if update.marks & !(&raw const (*half).marks).read_volatile() != 0 {
-                atomic_or(&raw mut (*half).marks, update.marks);
+                atomic::or(&raw mut (*half).marks, update.marks);
+            }
+        }
+    }
+}
+
+/// Records what a packet says about its side's numbers, before the mark that makes them count.
+///
+/// # Safety
+///
+/// `half` must point into a map value.
+#[inline(always)]
+unsafe fn record(half: *mut FlowHalf, tracking: &Tracking) {
+    let Tracking { change, sent, granted, announced } = *tracking;
+    // SAFETY: the fields are aligned words of the map value that the caller vouches for.
+    unsafe {
+        let (sent_word, granted_word) = (&raw mut (*half).sent.0, &raw mut (*half).granted.0);
+        match change {
+            Change::Nothing => {}
+            Change::Join => {
+                atomic::update(sent_word, |word| Sent(word).join(sent).0);
+                atomic::update(granted_word, |word| Granted(word).join(granted).0);
+            }
+            Change::Grant => {
+                atomic::update(sent_word, |word| Sent(word).join(sent).0);
+                granted_word.write_volatile(granted.0);
+            }
+            Change::Begin => {
+                sent_word.write_volatile(sent.0);
+                granted_word.write_volatile(granted.0);
+                (&raw mut (*half).announced).write_volatile(announced);
             }
         }
     }
@@ -165,32 +208,99 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
-    fn promote(&self, key: &FlowKey, slot: &Slot) -> Promotion {
-        let moved = slot.read();
-        // SAFETY: the entry lies in map memory, from which the kernel copies it.
-        match ESTABLISHED.insert(key, unsafe { slot.0.as_ref() }, u64::from(BPF_NOEXIST)) {
+    fn promote(&self, key: &FlowKey, slot: &Slot, entry: &mut FlowEntry) -> Promotion {
+        *entry = slot.read();
+        let moved: &FlowEntry = entry;
+        match ESTABLISHED.insert(key, moved, u64::from(BPF_NOEXIST)) {
             Ok(()) => {}
             // Another CPU moved it at the same moment; this packet is counted in the copy that
             // was moved or in the old entry, which is caught up with below.
-            Err(EEXIST) => return Promotion::Done,
+            Err(EEXIST) => return Promotion::Exists,
             Err(_) => return Promotion::Full,
         }
         // Packets that found the old entry while it was copied are carried over, so that the
         // counters stay exact; from here on every lookup finds the new one.
         if let Some(established) = ESTABLISHED.get_ptr_mut(key).and_then(NonNull::new) {
-            carry_over(&Slot(established), &moved, &slot.read());
+            carry_over(&Slot(established), moved, slot);
         }
         _ = HALF_OPEN.remove(key);
         Promotion::Done
     }
 
     #[inline(always)]
-    fn remove(&self, table: Table, key: &FlowKey) {
-        // A failure means that it is gone already.
-        _ = match table {
+    fn remove(&self, table: Table, key: &FlowKey) -> bool {
+        let removed = match table {
             Table::HalfOpen => HALF_OPEN.remove(key),
             Table::Established => ESTABLISHED.remove(key),
         };
+        // A failure means that it is gone already.
+        removed.is_ok()
+    }
+
+    #[inline(always)]
+    fn update_paid(&self, host: &HostKey, step: impl Fn(Paid) -> Option<Paid>) -> bool {
+        let Some(stored) = OPENERS.get_ptr_mut(host) else {
+            let Some(paid) = step(Paid::default()) else { return false };
+            // Without room the host keeps a whole allowance.
+            _ = OPENERS.insert(host, paid, u64::from(BPF_ANY));
+            return true;
+        };
+        let word: *mut u64 = stored.cast();
+        // SAFETY: the value is one aligned word of a map; if it is recycled for another host
+        // under us, that host is charged or refunded one opening.
+        let paid = Paid(unsafe { word.read_volatile() });
+        match step(paid) {
+            // When another CPU changed it meanwhile that change stands, and ours is forgotten:
+            // one opening more or less.
+            Some(Paid(next)) => {
+                // SAFETY: as above.
+                unsafe { atomic::compare_exchange(word, paid.0, next) };
+                true
+            }
+            None => false,
+        }
+    }
+
+    #[inline(always)]
+    fn take_place(&self, slots: u32, flow: &Overflow) -> Option<Overflow> {
+        let taken = OVERFLOW_TAKEN.get_ptr_mut(0)?;
+        // SAFETY: an aligned word of a map.
+        let turn = unsafe { atomic::fetch_add(taken, 1) };
+        let place = turn.checked_rem(u64::from(slots))?;
+        let place = OVERFLOW.get_ptr_mut(u32::try_from(place).ok()?)?;
+        // SAFETY: the place lies in map memory. Two CPUs have it at the same time only when one
+        // of them is overtaken by a whole round; then what is read is a mixture that names no
+        // flow, and a flow too many stays until the LRU list takes it.
+        unsafe {
+            let previous = place.read();
+            place.write(*flow);
+            (previous.created != Ticks(0)).then_some(previous)
+        }
+    }
+
+    #[inline(always)]
+    fn held(&self, host: &HostKey) -> u64 {
+        // SAFETY: one aligned word.
+        HOLDERS.get_ptr(host).map_or(0, |held| unsafe { held.read_volatile() })
+    }
+
+    #[inline(always)]
+    fn hold(&self, host: &HostKey) {
+        match HOLDERS.get_ptr_mut(host) {
+            // SAFETY: an aligned word of a map.
+            Some(held) => _ = unsafe { atomic::fetch_add(held, 1) },
+            // Another CPU that does the same for the first time wins or loses one count.
+            None => _ = HOLDERS.insert(host, 1, u64::from(BPF_ANY)),
+        }
+    }
+
+    #[inline(always)]
+    fn release(&self, host: &HostKey) {
+        // A host that was forgotten holds nothing any more, as far as this count goes.
+        if let Some(held) = HOLDERS.get_ptr_mut(host) {
+            // SAFETY: an aligned word of a map.
+            unsafe { atomic::update(held, |held| held.saturating_sub(1)) }
+        }
     }
 
     #[inline(always)]
@@ -230,43 +340,30 @@ impl Tables for Maps {
 /// The kernel's "already exists".
 const EEXIST: i32 = -17;
 
-/// Adds to `to` what packets added to an entry between `before` and `after`.
-#[inline(always)]
-fn carry_over(to: &Slot, before: &FlowEntry, after: &FlowEntry) {
+/// Adds to `to` what packets added to the entry `from` since it was `before`.
+// Not inlined: it is rare, and builds a whole update.
+#[inline(never)]
+fn carry_over(to: &Slot, before: &FlowEntry, from: &Slot) {
     for direction in Direction::ALL {
-        let (old, new) = (before.half(direction), after.half(direction));
+        let old = before.half(direction);
+        // SAFETY: `half` lies inside the entry; see `Slot::read`.
+        let new = unsafe { from.half(direction).read() };
         let packets = new.packets.wrapping_sub(old.packets);
         if packets != 0 {
             to.commit(&FlowUpdate {
                 direction,
                 packets,
                 bytes: new.bytes.wrapping_sub(old.bytes),
-                seen: Some(new.seen),
-                reset: (new.reset != old.reset).then_some(new.reset),
+                seen: new.seen,
+                reset: new.reset,
+                tracking: Tracking {
+                    change: Change::Join,
+                    sent: new.sent,
+                    granted: new.granted,
+                    announced: new.announced,
+                },
                 marks: new.marks,
             });
         }
-    }
-}
-
-/// # Safety
-///
-/// `target` must point to an aligned word in a map value.
-#[inline(always)]
-unsafe fn atomic_add(target: *mut u64, value: u64) {
-    // SAFETY: one atomic instruction on memory that the caller vouches for.
-    unsafe {
-        asm!("lock *(u64 *)({target} + 0) += {value}", target = in(reg) target, value = in(reg) value);
-    }
-}
-
-/// # Safety
-///
-/// `target` must point to an aligned word in a map value.
-#[inline(always)]
-unsafe fn atomic_or(target: *mut u32, bits: u32) {
-    // SAFETY: one atomic instruction on memory that the caller vouches for.
-    unsafe {
-        asm!("lock *(u32 *)({target} + 0) |= {bits}", target = in(reg) target, bits = in(wreg) bits);
     }
 }

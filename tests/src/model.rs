@@ -21,8 +21,9 @@ use gateway_common::{
     flow::{FlowEntry, FlowUpdate},
     fragment::{DatagramKey, PeerKey},
     gateway::{Outcome, Workspace},
+    host::{self, HostKey, Overflow, Paid},
     ingress,
-    limits::{DATAGRAMS_MAX, PEERS_MAX},
+    limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
     tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -90,6 +91,10 @@ impl Model {
             established_max,
             datagrams: RefCell::new(Lru::new(DATAGRAMS_MAX as usize)),
             peers: RefCell::new(Lru::new(PEERS_MAX as usize)),
+            openers: RefCell::new(Lru::new(HOSTS_MAX as usize)),
+            holders: RefCell::new(Lru::new(HOSTS_MAX as usize)),
+            overflow: RefCell::default(),
+            overflow_taken: Cell::default(),
             events: Cell::default(),
         };
         let verdicts = vec![Counter::default(); 2 * Reason::COUNT];
@@ -140,6 +145,11 @@ impl Model {
         }
     }
 
+    /// Forgets a flow, as an operator may ask; whether there was one.
+    pub fn forget(&mut self, key: &FlowKey) -> bool {
+        host::forget(key, &self.memory)
+    }
+
     /// Everything that the gateway remembers.
     #[must_use]
     pub fn state(&self) -> State {
@@ -160,14 +170,14 @@ impl Model {
                 .collect(),
             events: self.memory.events.get(),
             flows: half_open.chain(established).collect(),
-            datagrams: deadlines(&self.memory.datagrams.borrow()),
-            peers: deadlines(&self.memory.peers.borrow()),
+            datagrams: self.memory.datagrams.borrow().values(|deadline| deadline.0),
+            peers: self.memory.peers.borrow().values(|deadline| deadline.0),
+            openers: self.memory.openers.borrow().values(|paid| *paid),
+            holders: self.memory.holders.borrow().values(|held| *held),
+            overflow: self.memory.overflow.borrow().clone(),
+            overflow_taken: self.memory.overflow_taken.get(),
         }
     }
-}
-
-fn deadlines<K: Copy + Eq + Hash>(table: &Lru<K, Ticks>) -> HashMap<K, u64> {
-    table.entries.iter().map(|(key, (_, deadline))| (*key, deadline.0)).collect()
 }
 
 /// What the packet logic sees as its surroundings.
@@ -180,6 +190,10 @@ struct Memory {
     established_max: usize,
     datagrams: RefCell<Lru<DatagramKey, Ticks>>,
     peers: RefCell<Lru<PeerKey, Ticks>>,
+    openers: RefCell<Lru<HostKey, Paid>>,
+    holders: RefCell<Lru<HostKey, u64>>,
+    overflow: RefCell<HashMap<u64, Overflow>>,
+    overflow_taken: Cell<u64>,
     events: Cell<[u64; FlowEvent::ALL.len()]>,
 }
 
@@ -232,23 +246,55 @@ impl Tables for Memory {
         Opening::Done
     }
 
-    fn promote(&self, key: &FlowKey, slot: &Slot) -> Promotion {
+    fn promote(&self, key: &FlowKey, slot: &Slot, entry: &mut FlowEntry) -> Promotion {
+        *entry = slot.read();
         let mut established = self.established.borrow_mut();
         if established.contains_key(key) {
-            return Promotion::Done;
+            return Promotion::Exists;
         }
         if established.len() == self.established_max {
             return Promotion::Full;
         }
-        established.insert(*key, slot.clone());
+        established.insert(*key, Slot::new(entry));
         self.half_open.borrow_mut().entries.remove(key);
         Promotion::Done
     }
 
-    fn remove(&self, table: Table, key: &FlowKey) {
+    fn remove(&self, table: Table, key: &FlowKey) -> bool {
         match table {
-            Table::HalfOpen => drop(self.half_open.borrow_mut().entries.remove(key)),
-            Table::Established => drop(self.established.borrow_mut().remove(key)),
+            Table::HalfOpen => self.half_open.borrow_mut().entries.remove(key).is_some(),
+            Table::Established => self.established.borrow_mut().remove(key).is_some(),
+        }
+    }
+
+    fn update_paid(&self, host: &HostKey, step: impl Fn(Paid) -> Option<Paid>) -> bool {
+        let mut openers = self.openers.borrow_mut();
+        let paid = step(openers.get(host).unwrap_or_default());
+        if let Some(paid) = paid {
+            openers.insert(*host, paid);
+        }
+        paid.is_some()
+    }
+
+    fn take_place(&self, slots: u32, flow: &Overflow) -> Option<Overflow> {
+        let turn = self.overflow_taken.replace(self.overflow_taken.get() + 1);
+        let place = turn.checked_rem(slots.into())?;
+        self.overflow.borrow_mut().insert(place, *flow)
+    }
+
+    fn held(&self, host: &HostKey) -> u64 {
+        self.holders.borrow_mut().get(host).unwrap_or(0)
+    }
+
+    fn hold(&self, host: &HostKey) {
+        let held = self.held(host);
+        self.holders.borrow_mut().insert(*host, held + 1);
+    }
+
+    fn release(&self, host: &HostKey) {
+        let held = self.holders.borrow_mut().get(host);
+        if let Some(held) = held {
+            self.holders.borrow_mut().insert(*host, held.saturating_sub(1));
         }
     }
 
@@ -287,6 +333,10 @@ struct Lru<K, V> {
 impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
     fn new(max: usize) -> Self {
         Self { entries: HashMap::new(), uses: 0, max }
+    }
+
+    fn values<T>(&self, of: impl Fn(&V) -> T) -> HashMap<K, T> {
+        self.entries.iter().map(|(key, (_, value))| (*key, of(value))).collect()
     }
 
     fn get(&mut self, key: &K) -> Option<V> {

@@ -6,6 +6,7 @@ use gateway_common::{
     counter::{Counter, FlowEvent},
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
+    host::{HostKey, Overflow, Paid},
     tables::Table,
     tuple::{Direction, FlowKey},
     verdict::Reason,
@@ -24,6 +25,14 @@ pub struct State {
     pub datagrams: HashMap<DatagramKey, u64>,
     /// Hosts that talk, with their deadlines in ticks.
     pub peers: HashMap<PeerKey, u64>,
+    /// Inside hosts that opened flows, and until when these are paid for.
+    pub openers: HashMap<HostKey, Paid>,
+    /// Inside hosts that held established flows, and how many they hold.
+    pub holders: HashMap<HostKey, u64>,
+    /// The flows that have places although they were opened beyond their host's allowance.
+    pub overflow: HashMap<u64, Overflow>,
+    /// How many such places have been taken so far.
+    pub overflow_taken: u64,
 }
 
 impl State {
@@ -43,6 +52,9 @@ impl State {
             flows: changes(&before.flows, &self.flows),
             datagrams: changes(&before.datagrams, &self.datagrams),
             peers: changes(&before.peers, &self.peers),
+            openers: changes(&before.openers, &self.openers),
+            holders: changes(&before.holders, &self.holders),
+            overflow: changes(&before.overflow, &self.overflow),
         }
     }
 
@@ -75,6 +87,12 @@ pub struct Change {
     pub datagrams: Vec<Entry<DatagramKey, u64>>,
     /// Pairs of hosts that are new, different or gone.
     pub peers: Vec<Entry<PeerKey, u64>>,
+    /// Inside hosts whose openings are paid for until another moment.
+    pub openers: Vec<Entry<HostKey, Paid>>,
+    /// Inside hosts that hold more or fewer established flows.
+    pub holders: Vec<Entry<HostKey, u64>>,
+    /// Places for flows beyond their host's allowance that changed hands.
+    pub overflow: Vec<Entry<u64, Overflow>>,
 }
 
 /// What became of one entry of a map.

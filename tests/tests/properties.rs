@@ -1,5 +1,7 @@
 //! What holds for every packet, not only for those in the conformance table.
 
+mod conversations;
+mod endpoints;
 mod mutation;
 
 use std::collections::HashSet;
@@ -7,12 +9,17 @@ use std::collections::HashSet;
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use gateway_common::{
     config::Config,
+    counter::FlowEvent,
+    flow::{FlowEntry, mark},
     gateway::find_packet,
+    host::{HostKey, Paid, Span},
     packet::{Packet as Parsed, TransportKind},
-    tuple::{Address, Direction, Family},
+    tables::Table,
+    timeouts::Ticks,
+    tuple::{Address, Direction, Family, FlowKey},
     verdict::{Reason, Verdict},
 };
-use mutation::travelling;
+use mutation::{traffic, travelling};
 use proptest::{collection::vec, option, prelude::*};
 use tests::{
     model::{Frame, Model},
@@ -61,7 +68,7 @@ proptest! {
     /// RFC6092-REC-10, RFC6092-REC-33, RFC6092-REC-50, E124, E150: as long as nothing leaves from
     /// inside, nothing that arrives is remembered, and nothing passes but what the link lives on.
     #[test]
-    fn outside_alone_changes_nothing(frames in vec(travelling(), 1..100)) {
+    fn outside_alone_changes_nothing(frames in traffic(60)) {
         let mut model = model();
         let empty = model.state();
         for travelling in frames {
@@ -78,17 +85,13 @@ proptest! {
                 prop_assert!(is_for_the_link, "{:?}", outcome.reason);
             }
         }
-        let State { verdicts: _, events, flows, datagrams, peers } = model.state();
-        prop_assert_eq!(events, empty.events);
-        prop_assert_eq!(flows, empty.flows);
-        prop_assert_eq!(datagrams, empty.datagrams);
-        prop_assert_eq!(peers, empty.peers);
+        prop_assert_eq!(State { verdicts: empty.verdicts.clone(), ..model.state() }, empty);
     }
 
     /// What arrives finds flows and writes its half of them; it never opens, moves or ends one.
     /// What leaves never writes the other half.
     #[test]
-    fn each_direction_keeps_to_its_half(frames in vec(travelling(), 1..100)) {
+    fn each_direction_keeps_to_its_half(frames in traffic(60)) {
         let mut model = model();
         let mut before = model.state();
         for travelling in frames {
@@ -116,7 +119,8 @@ proptest! {
             }
             if travelling.direction == Direction::Inbound {
                 prop_assert_eq!(change.peers, []);
-                prop_assert_eq!(change.events, [0; 3]);
+                prop_assert_eq!(change.events, [0; FlowEvent::ALL.len()]);
+                prop_assert_eq!((change.openers, change.holders), (vec![], vec![]));
             } else {
                 prop_assert_eq!(change.datagrams, []);
             }
@@ -129,7 +133,7 @@ proptest! {
 
     /// A flow is in one table at a time.
     #[test]
-    fn no_flow_is_in_both_tables(frames in vec(travelling(), 1..100)) {
+    fn no_flow_is_in_both_tables(frames in traffic(60)) {
         let mut model = model();
         for travelling in frames {
             _ = model.run(travelling.direction, &travelling.frame);
@@ -137,6 +141,40 @@ proptest! {
         let flows = model.state().flows;
         let keys: HashSet<_> = flows.keys().map(|(_, key)| key).collect();
         prop_assert_eq!(keys.len(), flows.len());
+    }
+
+    /// RFC6888-REQ-4: no host holds more of the established flows than its share, and what is
+    /// counted is what it holds; flows beyond allowances are no more than there are places.
+    #[test]
+    fn hosts_keep_to_their_limits(frames in traffic(100), half_open in 1_u32..6, share in 1_u32..6) {
+        let config = Config::new(TICKS_PER_SEC).with_host_limits(half_open, share);
+        let mut model = Model::new(&config, 64, 16);
+        for travelling in frames {
+            model.advance(Ticks(1));
+            _ = model.run(travelling.direction, &travelling.frame);
+            let State { flows, holders, openers, .. } = model.state();
+            let held_by = |host: &HostKey| {
+                let established = flows.keys().filter(|(table, _)| *table == Table::Established);
+                established.filter(|(_, key)| HostKey::of(key) == *host).count() as u64
+            };
+            for (host, held) in &holders {
+                prop_assert_eq!(*held, held_by(host), "{:?}", host);
+                prop_assert!(*held <= u64::from(share), "{:?}", host);
+            }
+            for (_, key) in flows.keys() {
+                let host = HostKey::of(key);
+                prop_assert!(openers.contains_key(&host), "{:?}", host);
+                prop_assert!(held_by(&host) == 0 || holders.contains_key(&host), "{:?}", host);
+            }
+            let overflow = |((table, _), entry): &(&(Table, FlowKey), &FlowEntry)| {
+                *table == Table::HalfOpen && entry.outbound.has(mark::OVERFLOW)
+            };
+            prop_assert!(flows.iter().filter(overflow).count() <= half_open as usize);
+            let latest = Span::from(model.now()).0 + config.opening_credit.0;
+            for (host, Paid(paid)) in openers {
+                prop_assert!(paid <= latest, "{:?}", host);
+            }
+        }
     }
 
     /// An independent reader finds the same addresses, protocol and ports in valid packets.
@@ -269,7 +307,7 @@ fn compare(parsed: &Parsed, read: &SlicedPacket<'_>) -> Result<(), TestCaseError
             prop_assert_eq!(parsed.transport.kind, TransportKind::Tcp);
             prop_assert_eq!(ports.source, tcp.source_port());
             prop_assert_eq!(ports.destination, tcp.destination_port());
-            prop_assert_eq!(parsed.transport.tcp_flags, tcp.slice()[13]);
+            prop_assert_eq!(parsed.transport.tcp.flags, tcp.slice()[13]);
         }
         Some(TransportSlice::Udp(udp)) => {
             prop_assert_eq!(parsed.transport.kind, TransportKind::Ports);

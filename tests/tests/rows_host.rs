@@ -35,7 +35,12 @@ fn flows_end_at_their_deadline_to_the_tick() {
     for family in FAMILIES {
         let (l, u, p) = (tcp_flow(family), udp_flow(family), ping_flow(family));
         for (flow, question, answer, secs) in [
-            (&l, l.segment_out(flag::SYN), l.segment_back(flag::SYN | flag::ACK), 240),
+            (
+                &l,
+                l.segment_out(flag::SYN),
+                l.segment_back(flag::SYN | flag::ACK).acknowledge(1),
+                240,
+            ),
             (&u, u.out(), u.back(), 120),
             (&p, p.out(), p.back(), 60),
         ] {

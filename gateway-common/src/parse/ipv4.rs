@@ -22,6 +22,7 @@ pub(super) fn parse<B: PacketBytes>(
 ) -> Result<(), Reason> {
     let header = bytes.read::<{ Ipv4Hdr::LEN }>(offset).ok_or(Reason::Ipv4Malformed)?;
     let header_len = usize::from(header[0] & 0x0f) * 4;
+    // The ethertype may say what it will (E10), and a header has its least length (E17).
     if header[0] >> 4 != 4 || header_len < Ipv4Hdr::LEN {
         return Err(Reason::Ipv4Malformed);
     }
@@ -30,6 +31,7 @@ pub(super) fn parse<B: PacketBytes>(
         0 if bytes.segments() > 1 => bytes.len().saturating_sub(offset),
         total_len => usize::from(total_len),
     };
+    // A packet is no shorter than its header (E16).
     if announced < header_len {
         return Err(Reason::Ipv4Malformed);
     }
@@ -50,13 +52,14 @@ pub(super) fn parse<B: PacketBytes>(
     if header_len > Ipv4Hdr::LEN {
         options(bytes, offset + Ipv4Hdr::LEN, header_len - Ipv4Hdr::LEN, &mut sum)?;
     }
+    // The host would discard it, so it must not keep a flow alive either (E21).
     if scope == Scope::Whole && !sum.is_valid() {
         return Err(Reason::Ipv4Checksum);
     }
     Ok(())
 }
 
-/// Places the packet in its datagram.
+/// Places the packet in its datagram. The reserved flag means nothing (E32).
 #[inline(always)]
 fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment, Reason> {
     let field = u16::from_be_bytes([header[6], header[7]]);
@@ -69,7 +72,8 @@ fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment,
     Fragment::place(first_byte, payload_len, more, header[9], id)
 }
 
-/// Walks the options, adds them to the checksum and refuses what RFC 7126 wants dropped.
+/// Walks the options, up to the longest header's (E18), adds them to the checksum and refuses what
+/// RFC 7126 wants dropped. Padding does no harm (RFC7126-NOP/EOL).
 #[inline(always)]
 fn options<B: PacketBytes>(
     bytes: &B,
@@ -127,12 +131,13 @@ fn begin_option(kind: u8) -> Result<usize, Reason> {
     })
 }
 
-/// Loose and strict source routing (RFC 7126 sections 4.3 and 4.4).
+/// Loose and strict source routing (RFC7126-LSRR/SSRR, E19).
 const SOURCE_ROUTE_OPTIONS: [u8; 2] = [131, 137];
 
-/// A bit for every option that RFC 7126 wants dropped: besides source routing, record route,
-/// timestamps, obsolete and experimental ones (sections 4.5 to 4.23). Router alert, security
-/// labels and unknown options are the host's business.
+/// A bit for every option that RFC 7126 wants dropped: besides source routing, record route
+/// (RFC7126-RR), timestamps and obsolete ones (RFC7126-TS/SID/…), and experimental ones
+/// (RFC7126-EXP). Router alert (RFC7126-RA, E20), security labels (RFC7126-SEC) and unknown options
+/// (RFC7126-UNK) are the host's business.
 static REFUSED_OPTIONS: [u64; 4] = {
     let refused = [
         7,

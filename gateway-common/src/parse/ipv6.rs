@@ -27,29 +27,35 @@ pub(super) fn parse<B: PacketBytes>(
     network: &mut Network,
 ) -> Result<(), Reason> {
     let header = bytes.read::<{ Ipv6Hdr::LEN }>(offset).ok_or(Reason::Ipv6Malformed)?;
+    // The ethertype may say what it will (E10).
     if header[0] >> 4 != 6 {
         return Err(Reason::Ipv6Malformed);
     }
     network.source = Address::in_header(&header, 8);
     network.destination = Address::in_header(&header, 24);
-    // On the wire a mapped address is a forgery (RFC 6092 REC-3); in our keys it means IPv4.
+    // On the wire a mapped address is a forgery (RFC6092-REC-3, E49); in our keys it means IPv4.
     if network.source.is_ipv4_mapped() || network.destination.is_ipv4_mapped() {
         return Err(Reason::MartianSource);
     }
     let announced = match u16::from_be_bytes([header[4], header[5]]) {
-        // A packet under segmentation offload may be larger than the field can say.
+        // A packet under segmentation offload may be larger than the field can say (E47). In any
+        // other a zero means that nothing follows (E45): no jumbo payload comes across an uplink
+        // (E46).
         0 if bytes.segments() > 1 => bytes.len().saturating_sub(offset),
         payload_len => Ipv6Hdr::LEN + usize::from(payload_len),
     };
     network.end = packet_end(bytes, offset, announced, scope).ok_or(Reason::Ipv6Malformed)?;
     network.protocol = header[6];
+    // Only discovery asks for it; forwarding is the router's business (E59).
     network.hop_limit = header[7];
     network.transport_offset = offset + Ipv6Hdr::LEN;
     walk(bytes, network)
 }
 
 /// Walks the extension headers: `protocol` and `transport_offset` name the header at hand and, in
-/// the end, the upper layer.
+/// the end, the upper layer. They are taken in the order in which they come, whatever it is
+/// (RFC8200-4.0, RFC8200-4.1, E61), as far as the parser follows (E62), so that no header hides
+/// what is behind it (E67, E69, E71).
 #[inline(always)]
 fn walk<B: PacketBytes>(bytes: &B, network: &mut Network) -> Result<(), Reason> {
     for index in 0..=EXTENSION_HEADERS_MAX {
@@ -58,6 +64,7 @@ fn walk<B: PacketBytes>(bytes: &B, network: &mut Network) -> Result<(), Reason> 
             len => len,
         };
         let next_offset = network.transport_offset + len;
+        // Also of a first fragment, which has to hold them all (RFC7112-5a, E63, E72).
         if next_offset > network.end {
             return Err(Reason::ExtensionHeader);
         }
@@ -72,9 +79,12 @@ fn walk<B: PacketBytes>(bytes: &B, network: &mut Network) -> Result<(), Reason> 
     Err(Reason::ExtensionDepth)
 }
 
-/// Takes in the header at hand: its length and, in `protocol`, what follows it. The length is 0
-/// when it is the upper layer; ESP, Mobility, HIP and unknown numbers are upper layers to a
-/// filter.
+/// Takes in the header at hand: its length and, in `protocol`, what follows it. Every standard one
+/// is known, and its options are the end node's (RFC7045-2.1a, RFC8200-4.2, E60).
+///
+/// The length is 0 when it is the upper layer. ESP, Mobility, HIP and unknown numbers are upper
+/// layers to a filter, and their flows pairs of hosts (RFC6092-REC-22, RFC6092-REC-25,
+/// RFC7045-2.1c, E79, E82).
 #[inline(always)]
 fn step<B: PacketBytes>(bytes: &B, network: &mut Network, is_first: bool) -> Result<usize, Reason> {
     let kind = network.protocol;
@@ -91,17 +101,19 @@ fn step<B: PacketBytes>(bytes: &B, network: &mut Network, is_first: bool) -> Res
             network.fragment = fragment(&header, network)?;
             FRAGMENT_HEADER_LEN
         }
-        // Counted in words of four bytes, less two (RFC 4302 section 2.2).
+        // Counted in words of four bytes, less two (RFC 4302 section 2.2); the flow is that of what
+        // it authenticates (RFC6092-REC-21, E68).
         AUTHENTICATION => (units + 2) * 4,
-        // Only with the P bit does more follow; otherwise it is a control message (RFC 5533).
+        // Only with the P bit does more follow (E81); otherwise it is a control message (RFC 5533).
         SHIM6 if header[2] & 0x80 == 0 => return Ok(0),
-        // Directly behind the IPv6 header or not at all (RFC 8200 section 4.1).
+        // Directly behind the IPv6 header or not at all (RFC8200-4.0, E64).
         HOP_BY_HOP if !is_first => return Err(Reason::ExtensionHeader),
         HOP_BY_HOP => {
             network.router_alert = is_router_alert(&header);
             (units + 1) * 8
         }
-        // Types 0 and 1 are deprecated source routes (RFC 5095, RFC 7045 section 2.1).
+        // Types 0 and 1 are deprecated source routes (RFC6092-REC-4, RFC5095-4.2, E65). All others
+        // pass (RFC7045-2.1d, RFC8200-4.4, E66).
         ROUTING if header[2] <= 1 => return Err(Reason::SourceRoute),
         _ => (units + 1) * 8,
     };
@@ -112,13 +124,14 @@ fn step<B: PacketBytes>(bytes: &B, network: &mut Network, is_first: bool) -> Res
 /// Places the packet in its datagram (RFC 8200 section 4.5).
 #[inline(always)]
 fn fragment(header: &[u8; 8], network: &Network) -> Result<Fragment, Reason> {
-    // A fragment inside a fragment has no legal sender.
+    // A fragment inside a fragment has no legal sender (E77).
     if network.fragment.place != Place::Whole {
         return Err(Reason::FragmentMalformed);
     }
     let field = u16::from_be_bytes([header[2], header[3]]);
     let more = field & 1 != 0;
     let first_byte = usize::from(field & 0xfff8);
+    // A packet by itself, whatever else has its identification (RFC6946-4, E70).
     if first_byte == 0 && !more {
         return Ok(Fragment { place: Place::Atomic, ..Fragment::default() });
     }

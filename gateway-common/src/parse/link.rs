@@ -31,7 +31,9 @@ impl Link {
     }
 }
 
-/// Walks the link-layer headers.
+/// Walks the link-layer headers. A VLAN tag hides nothing and tells flows apart, wherever the
+/// driver keeps it (E5, E6, E7). Whom a frame is for does not matter: what a switch sent
+/// everywhere, or to a group, is judged as any other packet (E12, E13).
 ///
 /// # Errors
 ///
@@ -56,7 +58,8 @@ pub fn parse<B: PacketBytes>(bytes: &B) -> Result<Link, Reason> {
     Err(Reason::VlanDepth)
 }
 
-/// Judges what is not IP by its ethertype alone; `None` means IP, which goes on to the parser.
+/// Judges what is not IP by its ethertype alone; `None` means IP, which goes on to the parser. ARP
+/// (E2) and link control (E3) keep the link alive; whatever could carry IP unseen stays out (E4).
 #[must_use]
 #[inline(always)]
 pub fn judge(link: &Link, config: &Config) -> Option<Reason> {
@@ -83,10 +86,11 @@ impl Tags {
     #[inline(always)]
     fn push(&mut self, tag: u16) -> Result<(), Reason> {
         self.count += 1;
+        // Nobody looks behind a third one (E8).
         if self.count > VLAN_TAGS_MAX {
             return Err(Reason::VlanDepth);
         }
-        // VID 0 is a priority tag: the kernel treats the frame as untagged.
+        // VID 0 is a priority tag: the kernel treats the frame as untagged (E9).
         let id = tag & ethernet::VLAN_ID_MASK;
         if self.path.outer == 0 {
             self.path.outer = id;
@@ -97,7 +101,8 @@ impl Tags {
     }
 }
 
-/// The ethertype field stands in the last two bytes before the header that it announces.
+/// The ethertype field stands in the last two bytes before the header that it announces, or the
+/// frame is too short for any (E1).
 #[inline(always)]
 fn read_ethertype<B: PacketBytes>(bytes: &B, header_offset: usize) -> Result<u16, Reason> {
     let field = bytes.read::<2>(header_offset - 2).ok_or(Reason::FrameTruncated)?;

@@ -7,7 +7,11 @@ mod ipv4;
 mod ipv6;
 pub mod link;
 pub mod network;
+mod sctp_chunks;
+mod tcp_options;
 mod transport;
+
+pub use self::{sctp_chunks::sctp_chunks, tcp_options::tcp_options};
 
 use crate::{bytes::PacketBytes, packet::Packet, verdict::Reason};
 use link::Link;
@@ -23,9 +27,16 @@ pub fn packet<B: PacketBytes>(bytes: &B, link: &Link, packet: &mut Packet) -> Re
     packet.vlan = link.vlan;
     let network = &mut packet.network;
     network::parse(bytes, link.network_offset, link.family(), Scope::Whole, network)?;
-    let (transport, header_len) = transport::parse(bytes, network)?;
+    upper_layer(bytes, packet)
+}
+
+/// Parses what the IP header carries.
+// Not inlined: its headers would take a third of the caller's stack.
+#[inline(never)]
+fn upper_layer<B: PacketBytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
+    let (transport, header_len) = transport::parse(bytes, &packet.network)?;
     packet.transport = transport;
-    (packet.packets, packet.wire_bytes) = wire_size(bytes, network, header_len);
+    (packet.packets, packet.wire_bytes) = wire_size(bytes, &packet.network, header_len);
     Ok(())
 }
 

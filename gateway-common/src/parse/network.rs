@@ -18,7 +18,7 @@ pub enum Scope {
     /// A packet of its own: everything its header announces must be there.
     Whole,
     /// The beginning of a packet, quoted by an ICMP error: lengths and checksums may be those of
-    /// the whole one (RFC 5508 REQ-3, RFC 4443 section 2.4).
+    /// the whole one (RFC5508-REQ-3, RFC 4443 section 2.4).
     Quoted,
 }
 
@@ -50,12 +50,15 @@ impl Fragment {
         protocol: u8,
         id: u32,
     ) -> Result<Self, Reason> {
-        // All but the last fragment hold whole units of eight bytes, and none is empty.
+        // All but the last fragment hold whole units of eight bytes (RFC8200-4.5-MULT8, E76), of
+        // which one is enough (RFC791-68), and none is empty or ends behind the largest datagram
+        // (RFC8200-4.5-65535, RFC791-65535, E38).
         let partial_unit = more && !payload_len.is_multiple_of(8);
         if partial_unit || payload_len == 0 || first_byte + payload_len > DATAGRAM_BYTES_MAX {
             return Err(Reason::FragmentMalformed);
         }
-        // At offset 8 a fragment would replace the flags of the TCP header that was judged.
+        // At offset 8 a fragment would replace the flags of the TCP header that was judged, and at
+        // 16 nothing of it any more (RFC1858-INDIRECT, RFC1858-4.2, E34, E75).
         if first_byte == 8 && protocol == IpProto::Tcp as u8 {
             return Err(Reason::FragmentTiny);
         }
@@ -84,7 +87,7 @@ pub enum Place {
     /// Not fragmented.
     #[default]
     Whole,
-    /// All of a datagram behind an IPv6 fragment header (RFC 6946).
+    /// All of a datagram behind an IPv6 fragment header: no fragment at all (RFC6946-4).
     Atomic,
     /// The first of several.
     First,
@@ -113,7 +116,7 @@ pub struct Network {
     pub offset: usize,
     /// Where the upper layer starts.
     pub transport_offset: usize,
-    /// Where the IP packet ends; frames may be longer.
+    /// Where the IP packet ends; frames may be longer (E11, E44).
     pub end: usize,
 }
 
@@ -151,7 +154,7 @@ pub fn parse<B: PacketBytes>(
     }
 }
 
-/// Where a packet of `announced` bytes at `offset` ends in this frame.
+/// Where a packet of `announced` bytes at `offset` ends in this frame, if it does (E15, E43).
 #[inline(always)]
 pub(super) fn packet_end<B: PacketBytes>(
     bytes: &B,

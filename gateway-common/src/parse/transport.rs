@@ -5,13 +5,17 @@ use network_types::{sctp::SctpHdr, tcp::TcpHdr, udp::UdpHdr};
 use super::network::Network;
 use crate::{
     bytes::PacketBytes,
-    packet::{IcmpHeader, Layout, Ports, Transport, TransportKind, layout},
+    packet::{
+        IcmpHeader, Layout, Ports, SctpChunks, SctpHeader, TcpHeader, TcpOptions, Transport,
+        TransportKind, layout,
+    },
     verdict::Reason,
 };
 
 /// The part of the ICMP header that every message has.
 const ICMP_HEADER_LEN: usize = 8;
-const SCTP_CHUNK_HEADER_LEN: usize = 4;
+/// Type, flags and length.
+pub(super) const SCTP_CHUNK_HEADER_LEN: usize = 4;
 
 /// Reads the transport header; also its length, which every segment of an offloaded packet
 /// repeats.
@@ -27,7 +31,8 @@ pub(super) fn parse<B: PacketBytes>(
         Layout::Tcp => tcp(bytes, network),
         Layout::Udp => udp(bytes, network),
         Layout::Ports(header_len) => {
-            Ok((with_ports(&read::<8, _>(bytes, network, header_len)?), header_len))
+            let header = read::<8, _>(bytes, network, header_len)?;
+            Ok((with_ports(TransportKind::Ports, &header), header_len))
         }
         Layout::Sctp => sctp(bytes, network),
         Layout::Icmp => icmp(bytes, network),
@@ -37,6 +42,12 @@ pub(super) fn parse<B: PacketBytes>(
     }
 }
 
+// The checksum is the host's (RFC9293-CSUM). The header is whole and no longer than the segment
+// (E127, E128).
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a header has at most 60 bytes, and no packet 4 GiB"
+)]
 #[inline(always)]
 fn tcp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
     let header = read::<{ TcpHdr::LEN }, _>(bytes, network, TcpHdr::LEN)?;
@@ -44,9 +55,17 @@ fn tcp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize
     if header_len < TcpHdr::LEN || header_len > network.payload_len() {
         return Err(Reason::TransportMalformed);
     }
-    let transport =
-        Transport { kind: TransportKind::Tcp, tcp_flags: header[13], ..with_ports(&header) };
-    Ok((transport, header_len))
+    let tcp = TcpHeader {
+        sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+        acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+        payload_len: (network.payload_len() - header_len) as u32,
+        window: u16::from_be_bytes([header[14], header[15]]),
+        flags: header[13],
+        header_len: header_len as u8,
+        is_partial: network.fragment.is_first(),
+        options: TcpOptions::default(),
+    };
+    Ok((Transport { tcp, ..with_ports(TransportKind::Tcp, &header) }, header_len))
 }
 
 #[inline(always)]
@@ -54,29 +73,32 @@ fn udp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize
     let header = read::<{ UdpHdr::LEN }, _>(bytes, network, UdpHdr::LEN)?;
     let datagram_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // The length is that of the whole datagram, of which a first fragment is a part and which
-    // under segmentation offload may be larger than the field can say.
+    // under segmentation offload may be larger than the field can say. Otherwise it is no less than
+    // the header and no more than there is (E142), but may be less (E143). A checksum of zero is the
+    // host's to judge (E144).
     let is_partial = network.fragment.is_first() || bytes.segments() > 1;
     if !is_partial && !(UdpHdr::LEN..=network.payload_len()).contains(&datagram_len) {
         return Err(Reason::TransportMalformed);
     }
-    Ok((with_ports(&header), UdpHdr::LEN))
+    Ok((with_ports(TransportKind::Ports, &header), UdpHdr::LEN))
 }
 
 #[inline(always)]
 fn sctp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
-    let header = read::<{ SctpHdr::LEN }, _>(bytes, network, SctpHdr::LEN)?;
-    if network.payload_len() >= SctpHdr::LEN + SCTP_CHUNK_HEADER_LEN {
-        let chunk = bytes
-            .read::<SCTP_CHUNK_HEADER_LEN>(network.transport_offset + SctpHdr::LEN)
-            .ok_or(Reason::TransportMalformed)?;
-        // The length counts the chunk's own header (RFC 9260 section 3.2).
-        if usize::from(u16::from_be_bytes([chunk[2], chunk[3]])) < SCTP_CHUNK_HEADER_LEN {
-            return Err(Reason::TransportMalformed);
-        }
+    const LEN: usize = SctpHdr::LEN + SCTP_CHUNK_HEADER_LEN;
+    let header = read::<LEN, _>(bytes, network, LEN)?;
+    // The length counts the chunk's own header (RFC 9260 section 3.2, E148).
+    let chunk_len = usize::from(u16::from_be_bytes([header[14], header[15]]));
+    let is_beyond = SctpHdr::LEN + chunk_len > network.payload_len();
+    if chunk_len < SCTP_CHUNK_HEADER_LEN || (is_beyond && !network.fragment.is_first()) {
+        return Err(Reason::TransportMalformed);
     }
-    Ok((with_ports(&header), SctpHdr::LEN))
+    let tag = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    let sctp = SctpHeader { tag, chunks: SctpChunks::default() };
+    Ok((Transport { sctp, ..with_ports(TransportKind::Sctp, &header) }, SctpHdr::LEN))
 }
 
+// Both versions' messages have at least eight bytes (E110).
 #[inline(always)]
 fn icmp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
     let header = read::<ICMP_HEADER_LEN, _>(bytes, network, ICMP_HEADER_LEN)?;
@@ -96,7 +118,8 @@ fn read<const N: usize, B: PacketBytes>(
     network: &Network,
     needed: usize,
 ) -> Result<[u8; N], Reason> {
-    // A first fragment must hold the whole header (RFC 1858, RFC 3128, RFC 7112).
+    // A first fragment must hold the whole header, also a second one that would replace the first's
+    // (RFC1858-DIRECT, RFC3128-3, RFC7112-5a, E33, E40, E73).
     let short =
         if network.fragment.is_first() { Reason::FragmentTiny } else { Reason::TransportMalformed };
     if network.payload_len() < needed {
@@ -107,13 +130,13 @@ fn read<const N: usize, B: PacketBytes>(
 
 /// A protocol's ports, which are the first four bytes of its header.
 #[inline(always)]
-fn with_ports<const N: usize>(header: &[u8; N]) -> Transport {
+fn with_ports<const N: usize>(kind: TransportKind, header: &[u8; N]) -> Transport {
     const { assert!(N >= 4) };
     let ports = Ports {
         source: u16::from_be_bytes([header[0], header[1]]),
         destination: u16::from_be_bytes([header[2], header[3]]),
     };
-    Transport { ports, ..bare(TransportKind::Ports) }
+    Transport { ports, ..bare(kind) }
 }
 
 /// A transport of which only the kind is known.

@@ -29,6 +29,22 @@ pub mod ethernet {
 pub mod tcp {
     //! The TCP header.
 
+    /// Option kinds.
+    pub mod option {
+        /// The end of the list.
+        pub const END: u8 = 0;
+        /// Padding of one byte.
+        pub const NO_OPERATION: u8 = 1;
+        /// Window scale (RFC 7323 section 2.2).
+        pub const WINDOW_SCALE: u8 = 3;
+        /// Selective acknowledgements are permitted (RFC 2018 section 2).
+        pub const SACK_PERMITTED: u8 = 4;
+        /// Selective acknowledgements (RFC 2018 section 3).
+        pub const SACK: u8 = 5;
+        /// Timestamps (RFC 7323 section 3.2).
+        pub const TIMESTAMP: u8 = 8;
+    }
+
     /// Bits of the flags octet (RFC 9293 section 3.1).
     pub mod flag {
         /// No more data from the sender.
@@ -43,6 +59,40 @@ pub mod tcp {
         pub const ACK: u8 = 1 << 4;
         /// The urgent pointer is significant.
         pub const URG: u8 = 1 << 5;
+    }
+}
+
+pub mod sctp {
+    //! SCTP packets.
+
+    /// Set when the verification tag is that of the packet which is answered, because the sender
+    /// knows no association (RFC 9260 section 8.5.1).
+    pub const REFLECTED: u8 = 1;
+
+    /// Chunk types (RFC 9260 section 3.2).
+    pub mod chunk {
+        /// Data.
+        pub const DATA: u8 = 0;
+        /// Opens an association.
+        pub const INIT: u8 = 1;
+        /// Answers an opening.
+        pub const INIT_ACK: u8 = 2;
+        /// Aborts the association.
+        pub const ABORT: u8 = 6;
+        /// Begins to end the association.
+        pub const SHUTDOWN: u8 = 7;
+        /// Answers that.
+        pub const SHUTDOWN_ACK: u8 = 8;
+        /// Reports an error that need not end anything.
+        pub const ERROR: u8 = 9;
+        /// Returns the cookie of an INIT ACK.
+        pub const COOKIE_ECHO: u8 = 10;
+        /// Confirms the association.
+        pub const COOKIE_ACK: u8 = 11;
+        /// Ends the association.
+        pub const SHUTDOWN_COMPLETE: u8 = 14;
+        /// Data that may be interleaved (RFC 8260 section 2.1).
+        pub const I_DATA: u8 = 64;
     }
 }
 

@@ -42,14 +42,14 @@ struct Plan {
 }
 
 pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
-    let Plan { name, settings, mut notes } = plan(args)?;
+    let memory_bytes = settings::memory_bytes().context("cannot tell the memory's size")?;
+    let Plan { name, settings, mut notes } = plan(args, memory_bytes)?;
     let ula_uplink = first_with_ula(&settings.uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
         notes.push(format!("uplink {uplink} has a unique local address, so {ULA} is no martian"));
     }
     let ticks_per_sec =
         settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
-    let memory_bytes = settings::memory_bytes().context("cannot tell the memory's size")?;
     let tables = settings.table_sizes(memory_bytes);
     context.explain(|| {
         format!(
@@ -67,17 +67,18 @@ pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
         hook: settings.hook,
         tc: TcChoice::Auto,
         tables,
+        hosts: settings.hosts,
         config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
     })?;
     Ok(view(&name, outcome, notes))
 }
 
 /// The file's settings under those of the command line.
-fn plan(args: AttachArgs) -> Result<Plan> {
+fn plan(args: AttachArgs, memory_bytes: u64) -> Result<Plan> {
     let (mut settings, warnings) = match &args.config {
         None => (Settings::default(), Vec::new()),
         Some(path) => {
-            let (settings, warnings) = Settings::load(path)?;
+            let (settings, warnings) = Settings::load(path, memory_bytes)?;
             (settings, warnings.iter().map(|warning| warning.at(path)).collect())
         }
     };
@@ -126,6 +127,8 @@ fn view(name: &GatewayName, outcome: AttachOutcome, mut notes: Vec<String>) -> A
 mod tests {
     use super::*;
 
+    const MEMORY_BYTES: u64 = 1 << 30;
+
     #[test]
     fn the_command_line_stands_above_the_file() {
         let directory = tempfile::tempdir().expect("temporary directory");
@@ -135,7 +138,7 @@ mod tests {
         std::fs::write(&path, text).expect("write");
         let file = || AttachArgs { config: Some(path.clone()), ..no_arguments() };
 
-        let Plan { name, settings, notes } = plan(file()).expect("complete file");
+        let Plan { name, settings, notes } = plan(file(), MEMORY_BYTES).expect("complete file");
         assert_eq!((name.as_str(), settings.hook), ("file", HookChoice::Tc));
         assert_eq!(settings.uplinks, ["eth0", "eth1"]);
         assert_eq!(notes.len(), 1, "the short timeout is worth a note: {notes:?}");
@@ -146,7 +149,7 @@ mod tests {
             hook: Some(HookChoice::Xdp),
             ..file()
         };
-        let Plan { name, settings, .. } = plan(overrides).expect("complete file");
+        let Plan { name, settings, .. } = plan(overrides, MEMORY_BYTES).expect("complete file");
         assert_eq!((name.as_str(), settings.hook), ("line", HookChoice::Xdp));
         assert_eq!(settings.uplinks, ["wan0"]);
     }
@@ -154,12 +157,14 @@ mod tests {
     #[test]
     fn an_uplink_is_enough_and_none_is_not() {
         let uplink = AttachArgs { uplinks: vec!["eth0.7".to_owned()], ..no_arguments() };
-        let Plan { name, settings, .. } = plan(uplink).expect("one uplink");
+        let Plan { name, settings, .. } = plan(uplink, MEMORY_BYTES).expect("one uplink");
         assert_eq!(name, GatewayName::of_uplink("eth0.7"));
         assert_eq!(settings.hook, HookChoice::Auto);
         let named = AttachArgs { name: Some(GatewayName::of_uplink("wan")), ..no_arguments() };
         for args in [no_arguments(), named] {
-            let Err(Failure::Usage(error)) = plan(args) else { panic!("no uplink is no plan") };
+            let Err(Failure::Usage(error)) = plan(args, MEMORY_BYTES) else {
+                panic!("no uplink is no plan")
+            };
             assert!(error.to_string().contains("--uplink IF"), "{error}");
         }
     }

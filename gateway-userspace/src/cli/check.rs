@@ -21,13 +21,14 @@ pub(super) struct CheckArgs {
 
 pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
     context.explain(|| format!("reading {}", args.config.display()));
-    let (settings, warnings) = Settings::load(&args.config)?;
-    let sizes =
-        settings.table_sizes(settings::memory_bytes().context("cannot tell the memory's size")?);
+    let memory_bytes = settings::memory_bytes().context("cannot tell the memory's size")?;
+    let (settings, warnings) = Settings::load(&args.config, memory_bytes)?;
+    let sizes = settings.table_sizes(memory_bytes);
+    let shares = settings.hosts.within(sizes);
     let ticks_per_sec =
         settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
     // Whether an uplink has a unique local address shows only when it is attached.
-    let policy = PolicyView::from(&settings.to_config(ticks_per_sec, false));
+    let config = shares.apply(&settings.to_config(ticks_per_sec, false), shares.half_open);
     Ok(CheckView {
         file: args.config.clone(),
         warnings: warnings
@@ -42,7 +43,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
             half_open_max: sizes.half_open_max,
             established_max: sizes.established_max,
             flow_memory_bytes: sizes.memory_bytes(),
-            policy,
+            policy: PolicyView::from(&config),
         },
     })
 }

@@ -1,14 +1,15 @@
 //! `eigw status`: the gateways and what they protect.
 
 use clap::Args;
+use gateway_common::counter::FlowEvent;
 
 use super::{Context, Failure, Result, tables, values};
 use crate::{
     datapath::{self, Gateway, GatewayName, IngressHook, UplinkStatus},
     net::interface,
     view::{
-        AttachmentView, GatewayView, PolicyView, StatusElement, StatusView, UnreadableView,
-        UplinkView,
+        AttachmentView, EventsView, GatewayView, PolicyView, PressureView, StatusElement,
+        StatusView, UnreadableView, UplinkView,
     },
 };
 
@@ -50,14 +51,34 @@ fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
         (true, true) => "standby",
         (true, false) => "armed",
     };
+    let events = gateway.flow_events()?;
     Ok(GatewayView {
         name: name.to_string(),
         mode,
         abi_version: config.abi_version,
         uplinks: gateway.uplinks()?.iter().map(uplink).collect(),
         flows: tables::flow_tables(&gateway)?,
+        pressure: pressure(&gateway, &events)?,
+        events: EventsView(events),
         policy: PolicyView::from(&config),
     })
+}
+
+/// The limits that flows met, with the hosts that meet them still.
+fn pressure(gateway: &Gateway, events: &[(FlowEvent, u64)]) -> Result<Vec<PressureView>> {
+    let mut pressure = Vec::new();
+    for &(event, count) in events.iter().filter(|(_, count)| *count > 0) {
+        let hosts = match event {
+            FlowEvent::HostShareFull => gateway.hosts_at_share()?,
+            FlowEvent::HostOverflow => gateway.hosts_beyond_allowance()?,
+            FlowEvent::Created
+            | FlowEvent::Promoted
+            | FlowEvent::EstablishedFull
+            | FlowEvent::HostRecycled => Vec::new(),
+        };
+        pressure.extend(PressureView::new(event, count, &hosts));
+    }
+    Ok(pressure)
 }
 
 fn uplink(status: &UplinkStatus) -> UplinkView {

@@ -5,22 +5,23 @@ use gateway_common::tables::Table;
 use super::Result;
 use crate::{datapath::Gateway, view::FlowTablesView};
 
-/// Counts the live flows of both tables.
+/// Counts the flows of both tables.
 pub(super) fn flow_tables(gateway: &Gateway) -> Result<FlowTablesView> {
     let sizes = gateway.table_sizes()?;
     let (now, config) = (gateway.now()?, gateway.config()?);
     let mut view = FlowTablesView {
-        half_open: 0,
-        established: 0,
         half_open_max: sizes.half_open_max,
         established_max: sizes.established_max,
+        ..FlowTablesView::default()
     };
     for (table, key, entry) in gateway.flows()? {
-        let live = usize::from(entry.is_live(&key, now, &config));
-        match table {
-            Table::HalfOpen => view.half_open += live,
-            Table::Established => view.established += live,
-        }
+        let count = match (table, entry.is_live(&key, now, &config)) {
+            (Table::HalfOpen, true) => &mut view.half_open,
+            (Table::HalfOpen, false) => &mut view.half_open_expired,
+            (Table::Established, true) => &mut view.established,
+            (Table::Established, false) => &mut view.established_expired,
+        };
+        *count += 1;
     }
     Ok(view)
 }

@@ -171,7 +171,8 @@ fn check_shows_the_effective_settings() {
     std::fs::write(&path, text).expect("write");
     let plain = answer(&format!("check -c {}", path.display()));
     assert!(plain.starts_with(&format!("{}: ok\nwarning: ", path.display())), "{plain}");
-    assert!(plain.contains("half-open 1024, established 4096"), "{plain}");
+    assert!(plain.contains("flows:      half-open 1024, established 4096"), "{plain}");
+    assert!(plain.contains("per host:   half-open 128, established 3072\n"), "{plain}");
     let json: serde_json::Value =
         serde_json::from_str(&answer(&format!("-j check -c {}", path.display()))).expect("JSON");
     assert_eq!(json["warnings"][0]["line"], 6);
@@ -179,6 +180,8 @@ fn check_shows_the_effective_settings() {
     assert_eq!((&settings["name"], &settings["uplinks"][0]), (&"eth0".into(), &"eth0".into()));
     assert_eq!((&settings["hook"], &settings["profile"]), (&"auto".into(), &"rfc".into()));
     assert_eq!(settings["half_open_max"], 1024);
+    assert_eq!(settings["half_open_per_host"], 128);
+    assert_eq!(settings["established_per_host"], 3072);
     assert_eq!(settings["timeouts_secs"]["icmp"], 30);
     assert_eq!(settings["timeouts_secs"]["tcp_established"], 7440);
     assert_eq!(settings["martians"]["enabled"], true);

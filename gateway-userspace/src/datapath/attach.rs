@@ -9,7 +9,8 @@ use gateway_common::{
 };
 
 use super::{
-    DatapathError, GatewayName, HookChoice, IngressHook, TableSizes, TcChoice, TcMeans,
+    DatapathError, GatewayName, HookChoice, HostLimits, HostShares, IngressHook, TableSizes,
+    TcChoice, TcMeans,
     attachment::Attachment,
     bpffs::LockedRoot,
     detach, gateway,
@@ -39,7 +40,9 @@ pub struct AttachRequest<'a> {
     pub tc: TcChoice,
     /// How large to make the flow tables of a new gateway.
     pub tables: TableSizes,
-    /// The configuration to put in force; its mode is ignored.
+    /// How much of them one inside host may take.
+    pub hosts: HostLimits,
+    /// The configuration to put in force; its mode and its limits of hosts are ignored.
     pub config: &'a Config,
 }
 
@@ -72,7 +75,8 @@ pub struct UplinkOutcome {
 /// Attaches a gateway, or brings an attached one up to date.
 ///
 /// Packets are judged as before until the last step, and by the new programs and configuration
-/// from then on; on an uplink that was protected before there is no moment without a filter.
+/// from then on; on an uplink that was protected before there is no moment without a filter and
+/// no flow is lost (E153).
 /// When this fails, everything it did is undone. When the process is killed, packets go on as
 /// before, and the next command that changes something cleans up or completes the work.
 ///
@@ -122,14 +126,17 @@ impl Attempt<'_> {
         let to_remove = staging.clone();
         self.undo.push(move || to_remove.remove());
         staging.create()?;
-        let mut programs = Programs::load(staging, self.request.tables)?;
+        let AttachRequest { tables, hosts, config, .. } = *self.request;
+        let shares = hosts.within(tables);
+        let config = shares.apply(config, shares.half_open);
+        let mut programs = Programs::load(staging, tables, shares.half_open)?;
         programs.pin(staging)?;
         let mut meta =
             Meta { abi_version: ABI_VERSION, netns: NetnsId::current()?, uplinks: Vec::new() };
         self.note_wanted(&mut meta)?;
         let meta_map = MetaMap::create(&staging.maps(), &meta)?;
         let mut config_maps = ConfigMaps::open(self.request.name, staging)?;
-        config_maps.commit(self.request.config, Mode::Standby)?;
+        config_maps.commit(&config, Mode::Standby)?;
 
         let mut work = Work {
             directory: staging.clone(),
@@ -146,7 +153,7 @@ impl Attempt<'_> {
         staging.rename(directory)?;
         let (from, to) = (directory.clone(), staging.clone());
         self.undo.push(move || from.rename(&to));
-        config_maps.commit(self.request.config, Mode::Armed)?;
+        config_maps.commit(&config, Mode::Armed)?;
         self.undo.clear();
         self.notes.extend(neighbours);
         Ok(placed.into_iter().map(|placed| placed.outcome).collect())
@@ -160,8 +167,12 @@ impl Attempt<'_> {
         }
         maps::check_all(self.request.name, directory)?;
         let mut config_maps = ConfigMaps::open(self.request.name, directory)?;
-        self.note_state(directory, &config_maps)?;
-        let programs = Programs::load(directory, self.request.tables)?;
+        let tables = gateway::table_sizes(self.request.name, directory)?;
+        let overflow_slots = gateway::overflow_slots(self.request.name, directory)?;
+        let shares = self.request.hosts.within(tables);
+        self.note_state(&config_maps, tables, shares, overflow_slots)?;
+        let config = shares.apply(self.request.config, overflow_slots);
+        let programs = Programs::load(directory, tables, overflow_slots)?;
 
         let mut meta = old_meta.clone();
         self.note_wanted(&mut meta)?;
@@ -183,7 +194,7 @@ impl Attempt<'_> {
             attached: HashMap::new(),
         };
         let placed = place_all(&mut work, &self.uplinks, self.request.hook)?;
-        config_maps.commit(self.request.config, Mode::Armed)?;
+        config_maps.commit(&config, Mode::Armed)?;
         work.undo.clear();
 
         // The new state is in force; what is left is to remove the old one's remains.
@@ -218,20 +229,40 @@ impl Attempt<'_> {
     /// Tells what an update finds that differs from what was asked for.
     fn note_state(
         &mut self,
-        directory: &GatewayDir,
         config_maps: &ConfigMaps,
+        tables: TableSizes,
+        shares: HostShares,
+        overflow_slots: u32,
     ) -> Result<(), DatapathError> {
         let name = self.request.name;
         if config_maps.in_force()?.mode != Mode::Armed as u32 {
             self.notes
                 .push(format!("an earlier attach of gateway {name} did not finish; this one did"));
         }
-        let tables = gateway::table_sizes(name, directory)?;
         if tables != self.request.tables {
             self.notes.push(format!(
                 "gateway {name} keeps its flow tables of {} half-open and {} established \
                  entries; detach it first to change that",
                 tables.half_open_max, tables.established_max
+            ));
+        }
+        let HostLimits { half_open, established } = self.request.hosts;
+        for (key, asked, flows) in [
+            ("half_open_per_host", half_open, shares.half_open),
+            ("established_per_host", established, shares.established),
+        ] {
+            if asked.is_some_and(|asked| asked > flows) {
+                self.notes.push(format!(
+                    "'{key}' counts as {flows}, which is the whole of the table that gateway \
+                     {name} keeps"
+                ));
+            }
+        }
+        if shares.half_open > overflow_slots {
+            self.notes.push(format!(
+                "gateway {name} keeps its {overflow_slots} places for flows of hosts beyond their \
+                 allowance, where 'half_open_per_host' comes to {}; detach it first to change that",
+                shares.half_open
             ));
         }
         Ok(())

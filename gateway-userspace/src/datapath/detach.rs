@@ -23,8 +23,8 @@ pub struct DetachOutcome {
     pub notes: Vec<String>,
 }
 
-/// Detaches a gateway: nothing is filtered any more, and nothing of it is left. Works for
-/// gateways of other versions, for damaged ones and for those whose interfaces are gone.
+/// Detaches a gateway: nothing is filtered any more (RFC6092-REC-49), and nothing of it is left.
+/// Works for gateways of other versions, for damaged ones and for those whose interfaces are gone.
 ///
 /// # Errors
 /// [`DatapathError::NotAttached`], [`DatapathError::NotDetached`],

@@ -3,9 +3,9 @@
 use std::{collections::HashSet, os::fd::AsFd, path::Path};
 
 use aya::{
-    TestRun, TestRunOptions,
-    maps::{HashMap, IterableMap, MapData, MapError, PerCpuArray},
-    programs::SchedClassifier,
+    Pod, TestRun, TestRunOptions,
+    maps::{Array, HashMap, IterableMap, MapData, MapError, PerCpuArray},
+    programs::{ProgramError, SchedClassifier},
 };
 use aya_obj::generated::bpf_prog_type;
 use gateway_common::{
@@ -13,6 +13,7 @@ use gateway_common::{
     config::Config,
     counter::{Counter, FlowEvent},
     flow::FlowEntry,
+    host::{HostKey, Overflow, Paid},
     tables::Table,
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -23,13 +24,14 @@ use super::{
     DatapathError, GatewayName, UplinkStatus,
     bpffs::{self, Root},
     cause::errno_of,
-    maps::{self, ConfigMaps, reading, writing},
+    maps::{self, ConfigMaps, reading},
     meta::{META, Meta, MetaMap},
     pin::{self, GatewayDir},
     status, sys,
 };
 
 type FlowTable = HashMap<MapData, FlowKey, FlowEntry>;
+type HostTable = HashMap<MapData, HostKey, u64>;
 
 /// The sizes of the flow tables, in entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +58,12 @@ pub struct Gateway {
     config: ConfigMaps,
     half_open: FlowTable,
     established: FlowTable,
+    openers: HostTable,
+    holders: HostTable,
     verdicts: PerCpuArray<MapData, Counter>,
     flow_events: PerCpuArray<MapData, u64>,
     clock: SchedClassifier,
+    forget: SchedClassifier,
 }
 
 impl Gateway {
@@ -79,9 +84,12 @@ impl Gateway {
             config: ConfigMaps::open(name, &directory)?,
             half_open: maps::open(name, &directory, name::HALF_OPEN)?,
             established: maps::open(name, &directory, name::ESTABLISHED)?,
+            openers: maps::open(name, &directory, name::OPENERS)?,
+            holders: maps::open(name, &directory, name::HOLDERS)?,
             verdicts: maps::open(name, &directory, name::VERDICTS)?,
             flow_events: maps::open(name, &directory, name::FLOW_EVENTS)?,
-            clock: open_clock(name, &directory)?,
+            clock: open_classifier(name, &directory, name::CLOCK)?,
+            forget: open_classifier(name, &directory, name::FORGET)?,
             name: name.clone(),
             directory,
             meta,
@@ -113,11 +121,7 @@ impl Gateway {
             data_out: Some(frame.as_flattened_mut()),
             ..TestRunOptions::default()
         };
-        self.clock.test_run(options).map_err(|source| DatapathError::Program {
-            action: "running",
-            program: name::CLOCK,
-            source,
-        })?;
+        self.clock.test_run(options).map_err(running(name::CLOCK))?;
         Ok(Ticks(u64::from_ne_bytes(frame[0])))
     }
 
@@ -155,17 +159,38 @@ impl Gateway {
         Ok(established.or(half_open.map(|entry| (Table::HalfOpen, entry))))
     }
 
-    /// Removes a flow from a table; false when it was not there.
+    /// Removes a flow, live or expired, from whichever table it is in; false when there was none.
+    /// A program of the gateway does it, because the inside host's count goes with the flow.
+    ///
+    /// # Errors
+    /// [`DatapathError::Program`].
+    pub fn forget(&self, key: &FlowKey) -> Result<bool, DatapathError> {
+        let key = sys::bytes_of_key(key);
+        let options = TestRunOptions { data_in: Some(&key), ..TestRunOptions::default() };
+        let result = self.forget.test_run(options).map_err(running(name::FORGET))?;
+        Ok(result.return_value != 0)
+    }
+
+    /// The inside hosts that hold their share of the table of established flows, or more.
     ///
     /// # Errors
     /// [`DatapathError::Map`].
-    pub fn remove(&mut self, table: Table, key: &FlowKey) -> Result<bool, DatapathError> {
-        let (map, name) = match table {
-            Table::HalfOpen => (&mut self.half_open, name::HALF_OPEN),
-            Table::Established => (&mut self.established, name::ESTABLISHED),
-        };
-        let removed = found(map.remove(key)).map_err(writing(name))?;
-        Ok(removed.is_some())
+    pub fn hosts_at_share(&self) -> Result<Vec<HostKey>, DatapathError> {
+        let share = u64::from(self.config()?.established_per_host);
+        let mut holders = read_all(&self.holders, name::HOLDERS)?;
+        holders.retain(|&(_, held)| held >= share);
+        Ok(holders.into_iter().map(|(host, _)| host).collect())
+    }
+
+    /// The inside hosts whose next new flow would be beyond their allowance.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`] or [`DatapathError::Program`].
+    pub fn hosts_beyond_allowance(&self) -> Result<Vec<HostKey>, DatapathError> {
+        let (now, config) = (self.now()?, self.config()?);
+        let mut openers = read_all(&self.openers, name::OPENERS)?;
+        openers.retain(|&(_, paid)| Paid(paid).charge(now, &config).is_none());
+        Ok(openers.into_iter().map(|(host, _)| host).collect())
     }
 
     /// What was counted for every direction and reason, over all CPUs.
@@ -242,6 +267,18 @@ pub(super) fn table_sizes(
     })
 }
 
+/// How many places a gateway has for flows of hosts beyond their allowance.
+///
+/// # Errors
+/// [`DatapathError::Damaged`] or [`DatapathError::Map`].
+pub(super) fn overflow_slots(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<u32, DatapathError> {
+    let overflow: Array<MapData, Overflow> = maps::open(name, directory, name::OVERFLOW)?;
+    Ok(overflow.map().info().map_err(reading(name::OVERFLOW))?.max_entries())
+}
+
 /// Opens a gateway's `META` and makes sure that its other maps have our layout.
 ///
 /// # Errors
@@ -273,29 +310,36 @@ pub(super) fn open_meta(
 /// wants at least an Ethernet header.
 const CLOCK_FRAME_WORDS: usize = 8;
 
-fn open_clock(
+/// Opens one of the programs that are not attached anywhere.
+fn open_classifier(
     name: &GatewayName,
     directory: &GatewayDir,
+    program: &'static str,
 ) -> Result<SchedClassifier, DatapathError> {
-    let path = directory.program(name::CLOCK);
+    let path = directory.program(program);
     let opened = pin::check_program(&path).and_then(|()| {
         SchedClassifier::from_pin(&path).map_err(|error| format!("cannot be opened: {error}"))
     });
-    let checked = opened.and_then(|clock| {
-        let info = clock.info().map_err(|error| format!("cannot be examined: {error}"))?;
+    let checked = opened.and_then(|program| {
+        let info = program.info().map_err(|error| format!("cannot be examined: {error}"))?;
         let found = info.program_type();
         if found == bpf_prog_type::BPF_PROG_TYPE_SCHED_CLS {
-            return Ok(clock);
+            return Ok(program);
         }
         Err(format!("is a program of type {found:?}"))
     });
     checked.map_err(|reason| DatapathError::Damaged { name: name.to_string(), path, reason })
 }
 
-fn read_all(
-    table: &FlowTable,
+/// Wraps a failure to run a program.
+fn running(program: &'static str) -> impl FnOnce(ProgramError) -> DatapathError {
+    move |source| DatapathError::Program { action: "running", program, source }
+}
+
+fn read_all<K: Pod, V: Pod>(
+    table: &HashMap<MapData, K, V>,
     name: &'static str,
-) -> Result<Vec<(FlowKey, FlowEntry)>, DatapathError> {
+) -> Result<Vec<(K, V)>, DatapathError> {
     sys::read_hash(table.map().fd().as_fd())
         .map_err(|source| reading(name)(MapError::IoError(source)))
 }

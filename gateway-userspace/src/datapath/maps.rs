@@ -9,7 +9,8 @@ use gateway_common::{
     counter::{Counter, FlowEvent},
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
-    limits::{DATAGRAMS_MAX, PEERS_MAX},
+    host::{HostKey, Overflow, Paid},
+    limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
     timeouts::Ticks,
     tuple::FlowKey,
     verdict::Reason,
@@ -30,18 +31,22 @@ pub(super) struct Shape {
     map_type: MapType,
     key_bytes: usize,
     value_bytes: usize,
-    /// `None` where the operator chooses.
+    /// `None` where the operator's choice decides.
     entries: Option<usize>,
 }
 
 /// Every map that is pinned, in the order of [`name`].
-pub(super) const SHAPES: [Shape; 8] = [
+pub(super) const SHAPES: [Shape; 12] = [
     shape::<u32, Config>(name::CONFIG, MapType::Array, Some(2)),
     shape::<u32, u32>(name::ACTIVE, MapType::Array, Some(1)),
     shape::<FlowKey, FlowEntry>(name::HALF_OPEN, MapType::LruHash, None),
     shape::<FlowKey, FlowEntry>(name::ESTABLISHED, MapType::Hash, None),
     shape::<DatagramKey, Ticks>(name::DATAGRAMS, MapType::LruHash, Some(DATAGRAMS_MAX as usize)),
     shape::<PeerKey, Ticks>(name::PEERS, MapType::LruHash, Some(PEERS_MAX as usize)),
+    shape::<HostKey, Paid>(name::OPENERS, MapType::LruHash, Some(HOSTS_MAX as usize)),
+    shape::<HostKey, u64>(name::HOLDERS, MapType::LruHash, Some(HOSTS_MAX as usize)),
+    shape::<u32, Overflow>(name::OVERFLOW, MapType::Array, None),
+    shape::<u32, u64>(name::OVERFLOW_TAKEN, MapType::Array, Some(1)),
     shape::<u32, Counter>(name::VERDICTS, MapType::PerCpuArray, Some(2 * Reason::COUNT)),
     shape::<u32, u64>(name::FLOW_EVENTS, MapType::PerCpuArray, Some(FlowEvent::ALL.len())),
 ];

@@ -8,7 +8,7 @@
 //! <bpffs>/eigw/                 locked by commands that change something
 //! └── <name>/                   appears by one rename, so it is there completely or not at all
 //!     ├── maps/<NAME>           the maps of gateway_common::abi::name, and META
-//!     ├── programs/<name>       the programs, among them the clock that `now` runs
+//!     ├── programs/<name>       the programs, among them those that `now` and `forget` run
 //!     └── links/<ifindex>_…     what keeps the programs attached
 //! ```
 //!
@@ -26,6 +26,7 @@ mod detach;
 mod error;
 mod gateway;
 mod hook;
+mod hosts;
 mod maps;
 mod meta;
 mod name;
@@ -45,6 +46,7 @@ pub use detach::{DetachOutcome, detach, detach_all};
 pub use error::DatapathError;
 pub use gateway::{Gateway, TableSizes, list};
 pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
+pub use hosts::{HostLimits, HostShares};
 pub use name::GatewayName;
 pub use programs::OBJECT;
 pub use status::{AttachedProgram, UplinkStatus};

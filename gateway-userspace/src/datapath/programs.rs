@@ -17,7 +17,8 @@ use super::{
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
 
 /// Every program, in the order in which they are loaded and pinned.
-const PROGRAMS: [&str; 4] = [name::INGRESS_XDP, name::INGRESS_TC, name::EGRESS_TC, name::CLOCK];
+const PROGRAMS: [&str; 5] =
+    [name::INGRESS_XDP, name::INGRESS_TC, name::EGRESS_TC, name::CLOCK, name::FORGET];
 
 /// The programs, accepted by the kernel's verifier.
 pub(super) struct Programs {
@@ -26,12 +27,17 @@ pub(super) struct Programs {
 
 impl Programs {
     /// Loads the programs. Maps that are pinned in `directory` are used, the others are made in
-    /// the sizes given and pinned there.
+    /// the sizes given, with `overflow_slots` places for flows of hosts beyond their allowance,
+    /// and pinned there.
     ///
     /// # Errors
     /// [`DatapathError::NoObject`], [`DatapathError::Object`], [`DatapathError::Verifier`] or
     /// [`DatapathError::Program`].
-    pub(super) fn load(directory: &GatewayDir, sizes: TableSizes) -> Result<Self, DatapathError> {
+    pub(super) fn load(
+        directory: &GatewayDir,
+        sizes: TableSizes,
+        overflow_slots: u32,
+    ) -> Result<Self, DatapathError> {
         if OBJECT.is_empty() {
             return Err(DatapathError::NoObject);
         }
@@ -39,6 +45,7 @@ impl Programs {
         loader
             .map_max_entries(name::HALF_OPEN, sizes.half_open_max)
             .map_max_entries(name::ESTABLISHED, sizes.established_max)
+            .map_max_entries(name::OVERFLOW, overflow_slots)
             // Silent, and so free: the verifier removes what can never be logged.
             .override_global("AYA_LOG_LEVEL", &0_u8, true);
         for shape in &SHAPES {
@@ -47,7 +54,7 @@ impl Programs {
         let object = loader.load(OBJECT).map_err(|source| DatapathError::Object { source })?;
         let mut programs = Self { object };
         programs.xdp()?.load().map_err(refused(name::INGRESS_XDP))?;
-        for classifier in [name::INGRESS_TC, name::EGRESS_TC, name::CLOCK] {
+        for classifier in [name::INGRESS_TC, name::EGRESS_TC, name::CLOCK, name::FORGET] {
             programs.classifier(classifier)?.load().map_err(refused(classifier))?;
         }
         Ok(programs)

@@ -14,6 +14,7 @@ use std::{
 
 use aya::Pod;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type};
+use gateway_common::tuple::FlowKey;
 
 /// What a file of the BPF file system stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -215,6 +216,13 @@ fn next_batch<K: Pod, V: Pod>(
     unsafe { values.set_len(written) };
     *position = Some(next);
     Ok(more)
+}
+
+/// A flow key as it is in memory, which is how programs and maps take it.
+pub(super) const fn bytes_of_key(key: &FlowKey) -> [u8; size_of::<FlowKey>()] {
+    // SAFETY: `gateway_common::pod` asserts that the key is made of integers and has no padding,
+    // so each of its bytes is initialized.
+    unsafe { mem::transmute(*key) }
 }
 
 /// The kernel demands zero in everything that a command does not use.

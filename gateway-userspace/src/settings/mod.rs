@@ -33,7 +33,7 @@ pub use problem::{Problem, SettingsError};
 pub use profile::{Profile, TimeoutsSecs, rfc_floor};
 pub use sizes::{TABLE_ENTRIES_MAX, TABLE_ENTRIES_MIN, TableSize};
 
-use crate::datapath::{GatewayName, HookChoice, TableSizes};
+use crate::datapath::{GatewayName, HookChoice, HostLimits, TableSizes};
 
 /// What may come in without a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +82,8 @@ pub struct Settings {
     pub half_open_max: TableSize,
     /// The size of the table of established flows.
     pub established_max: TableSize,
+    /// How much of both tables one inside host may take.
+    pub hosts: HostLimits,
     /// Every idle timeout.
     pub timeouts_secs: TimeoutsSecs,
     /// What may come in without a flow.
@@ -101,6 +103,7 @@ impl Default for Settings {
             profile: Profile::default(),
             half_open_max: TableSize::default(),
             established_max: TableSize::default(),
+            hosts: HostLimits::default(),
             timeouts_secs: TimeoutsSecs::of(Profile::default()),
             allow: Allow::default(),
             pass_ethertypes: Vec::new(),
@@ -110,15 +113,16 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Reads the file at `path`. Valid settings come with what is doubtful about them.
+    /// Reads the file at `path` for a machine with `memory_bytes` of memory. Valid settings come
+    /// with what is doubtful about them.
     ///
     /// # Errors
     ///
     /// The file cannot be read, or everything that is wrong with it.
-    pub fn load(path: &Path) -> Result<(Self, Vec<Problem>), SettingsError> {
+    pub fn load(path: &Path, memory_bytes: u64) -> Result<(Self, Vec<Problem>), SettingsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text)
+        Self::parse(&text, memory_bytes)
             .map_err(|problems| SettingsError::Invalid { path: path.to_owned(), problems })
     }
 
@@ -127,11 +131,11 @@ impl Settings {
     /// # Errors
     ///
     /// Everything that is wrong, in the order of lines.
-    pub fn parse(text: &str) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+    pub fn parse(text: &str, memory_bytes: u64) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut problems = Vec::new();
         let raw = raw::read(text, &mut problems);
         let mut warnings = validate::warnings(&raw);
-        let settings = validate::validate(raw, &mut problems);
+        let settings = validate::validate(raw, memory_bytes, &mut problems);
         if problems.is_empty() {
             warnings.sort();
             return Ok((settings, warnings));

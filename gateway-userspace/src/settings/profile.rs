@@ -60,16 +60,38 @@ impl TimeoutsSecs {
     }
 }
 
+/// Keys of `[timeouts]` that stand for several classes at once. A class's own key stands above
+/// its group's.
+pub(super) const TIMEOUT_GROUPS: [(&str, &[TimeoutClass]); 2] = [
+    ("tcp_half_open", &[TimeoutClass::TcpSynSent, TimeoutClass::TcpSynReceived]),
+    (
+        "tcp_closing",
+        &[
+            TimeoutClass::TcpFinWait,
+            TimeoutClass::TcpCloseWait,
+            TimeoutClass::TcpLastAck,
+            TimeoutClass::TcpClosed,
+        ],
+    ),
+];
+
 /// The least that an RFC allows for `class`, in seconds, and where it says so.
 #[must_use]
 pub const fn rfc_floor(class: TimeoutClass) -> Option<(u32, &'static str)> {
     match class {
-        TimeoutClass::TcpHalfOpen | TimeoutClass::TcpClosing => Some((240, "RFC 6092 REC-35")),
+        TimeoutClass::TcpSynSent
+        | TimeoutClass::TcpSynReceived
+        | TimeoutClass::TcpFinWait
+        | TimeoutClass::TcpCloseWait
+        | TimeoutClass::TcpLastAck => Some((240, "RFC 6092 REC-35")),
         TimeoutClass::TcpEstablished => Some((7440, "RFC 6092 REC-35")),
+        TimeoutClass::TcpClosed => Some((240, "RFC 7857 section 2.2")),
         TimeoutClass::UdpUnreplied | TimeoutClass::Udp => Some((120, "RFC 6092 REC-14")),
         TimeoutClass::Icmp => Some((60, "RFC 5508 REQ-2")),
-        TimeoutClass::SctpHalfOpen => Some((240, "RFC 6092 REC-40")),
+        TimeoutClass::SctpHalfOpen | TimeoutClass::SctpClosing => Some((240, "RFC 6092 REC-40")),
         TimeoutClass::SctpEstablished => Some((7440, "RFC 6092 REC-40")),
+        TimeoutClass::DccpHalfOpen => Some((480, "RFC 6092 REC-44")),
+        TimeoutClass::DccpEstablished => Some((7440, "RFC 6092 REC-44")),
         TimeoutClass::Other => Some((120, "RFC 6092 REC-12")),
         // REC-35 exempts TIME-WAIT, REC-15 flows to well-known ports.
         TimeoutClass::TcpTimeWait | TimeoutClass::UdpDns => None,
@@ -82,19 +104,27 @@ mod tests {
 
     #[test]
     fn profiles_have_the_documented_values() {
-        let rows: [(TimeoutClass, [u32; 3]); 11] = [
-            (TimeoutClass::TcpHalfOpen, [240, 350, 120]),
+        let rows: [(TimeoutClass, [u32; 3]); TimeoutClass::ALL.len()] = [
+            (TimeoutClass::TcpSynSent, [240, 350, 120]),
+            (TimeoutClass::TcpSynReceived, [240, 350, 60]),
             (TimeoutClass::TcpEstablished, [7440, 350, 432_000]),
-            (TimeoutClass::TcpClosing, [240, 350, 120]),
+            (TimeoutClass::TcpFinWait, [240, 350, 120]),
+            (TimeoutClass::TcpCloseWait, [240, 350, 60]),
+            (TimeoutClass::TcpLastAck, [240, 350, 30]),
             (TimeoutClass::TcpTimeWait, [120, 350, 120]),
+            (TimeoutClass::TcpClosed, [240, 350, 10]),
             (TimeoutClass::UdpUnreplied, [120, 350, 30]),
             (TimeoutClass::Udp, [300, 350, 120]),
             (TimeoutClass::UdpDns, [30, 350, 30]),
             (TimeoutClass::Icmp, [60, 350, 30]),
-            (TimeoutClass::SctpHalfOpen, [240, 350, 3]),
+            (TimeoutClass::SctpHalfOpen, [240, 350, 10]),
             (TimeoutClass::SctpEstablished, [7440, 350, 210]),
+            (TimeoutClass::SctpClosing, [240, 350, 3]),
+            (TimeoutClass::DccpHalfOpen, [480, 350, 600]),
+            (TimeoutClass::DccpEstablished, [7440, 350, 600]),
             (TimeoutClass::Other, [300, 350, 600]),
         ];
+        assert_eq!(rows.map(|(class, _)| class), TimeoutClass::ALL, "every class has its row");
         for (class, expected_secs) in rows {
             let secs = [Profile::Rfc, Profile::Aws, Profile::Linux]
                 .map(|profile| TimeoutsSecs::of(profile).get(class));
@@ -107,6 +137,17 @@ mod tests {
         for class in TimeoutClass::ALL {
             let floor_secs = rfc_floor(class).map_or(0, |(secs, _)| secs);
             assert!(Profile::Rfc.timeout_secs(class) >= floor_secs, "{}", class.name());
+        }
+    }
+
+    #[test]
+    fn no_class_is_in_two_groups_and_no_group_is_called_like_a_class() {
+        let grouped: Vec<_> = TIMEOUT_GROUPS.iter().flat_map(|(_, classes)| *classes).collect();
+        for (index, class) in grouped.iter().enumerate() {
+            assert!(!grouped[..index].contains(class), "{}", class.name());
+        }
+        for (key, _) in TIMEOUT_GROUPS {
+            assert!(TimeoutClass::ALL.iter().all(|class| class.name() != key), "{key}");
         }
     }
 

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     problem::Problem,
-    profile::Profile,
+    profile::{Profile, TIMEOUT_GROUPS},
     reader::{Lines, Located, TableReader, number_within},
     sizes::{TABLE_ENTRIES_MAX, TABLE_ENTRIES_MIN, TableSize},
 };
@@ -26,6 +26,15 @@ pub(super) enum DefaultRoute {
     Blocked,
 }
 
+/// What one key of `[timeouts]` sets.
+#[derive(Debug)]
+pub(super) struct RawTimeout {
+    pub(super) key: &'static str,
+    /// The classes under this key; none is under another key of the same file.
+    pub(super) classes: Vec<TimeoutClass>,
+    pub(super) secs: Located<u32>,
+}
+
 /// Every value that the file sets.
 #[derive(Debug, Default)]
 pub(super) struct RawSettings {
@@ -37,7 +46,8 @@ pub(super) struct RawSettings {
     pub(super) half_open_max: Option<Located<TableSize>>,
     pub(super) established_max: Option<Located<TableSize>>,
     pub(super) half_open_per_host: Option<Located<TableSize>>,
-    pub(super) timeouts_secs: Vec<(TimeoutClass, Located<u32>)>,
+    pub(super) established_per_host: Option<Located<TableSize>>,
+    pub(super) timeouts: Vec<RawTimeout>,
     pub(super) ping: Option<Located<bool>>,
     pub(super) dhcp_client: Option<Located<bool>>,
     pub(super) redirects: Option<Located<bool>>,
@@ -111,17 +121,34 @@ impl RawSettings {
         let entries = TABLE_ENTRIES_MIN..=TABLE_ENTRIES_MAX;
         self.half_open_max = table.size("half_open_max", &entries);
         self.established_max = table.size("established_max", &entries);
-        self.half_open_per_host = table.size("half_open_per_host", &(1..=TABLE_ENTRIES_MAX));
+        let flows = 1..=TABLE_ENTRIES_MAX;
+        self.half_open_per_host = table.size("half_open_per_host", &flows);
+        self.established_per_host = table.size("established_per_host", &flows);
         table.finish();
     }
 
     fn read_timeouts(&mut self, mut table: TableReader<'_, '_>) {
-        for class in TimeoutClass::ALL {
-            if let Some(secs) = table.number(class.name(), &(1..=TIMEOUT_SECS_MAX), "seconds") {
-                self.timeouts_secs.push((class, secs));
+        let mut read = |key, classes: Vec<TimeoutClass>| {
+            if let Some(secs) = table.number(key, &(1..=TIMEOUT_SECS_MAX), "seconds") {
+                self.timeouts.push(RawTimeout { key, classes, secs });
             }
+        };
+        for class in TimeoutClass::ALL {
+            read(class.name(), vec![class]);
+        }
+        for (key, classes) in TIMEOUT_GROUPS {
+            read(key, classes.to_vec());
         }
         table.finish();
+        self.ungroup_timeouts();
+    }
+
+    /// Takes those classes out of the groups that have keys of their own.
+    fn ungroup_timeouts(&mut self) {
+        let own: Vec<_> = self.timeouts.iter().map(|timeout| timeout.key).collect();
+        for RawTimeout { key, classes, .. } in &mut self.timeouts {
+            classes.retain(|class| class.name() == *key || !own.contains(&class.name()));
+        }
     }
 
     fn read_allow(&mut self, mut table: TableReader<'_, '_>) {

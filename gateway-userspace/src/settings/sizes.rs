@@ -14,13 +14,13 @@ pub const TABLE_ENTRIES_MAX: u32 = 16_777_216;
 /// Both flow tables together take at most one part in this many of the machine's memory.
 const MEMORY_DIVISOR: u64 = 50;
 
-/// The configured size of a flow table.
+/// A configured number of flows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TableSize {
-    /// Chosen by the machine's memory.
+    /// Chosen by the machine's memory; of a limit, by the size of its table.
     #[default]
     Auto,
-    /// This many entries.
+    /// This many.
     Entries(u32),
 }
 

@@ -12,11 +12,11 @@ use super::{
     prefix,
     problem::Problem,
     profile::{Profile, TimeoutsSecs, rfc_floor},
-    raw::{DefaultRoute, RawSettings},
+    raw::{DefaultRoute, RawSettings, RawTimeout},
     reader::Located,
     sizes::TableSize,
 };
-use crate::datapath::GatewayName;
+use crate::datapath::{GatewayName, HostLimits, TableSizes};
 
 /// Ethertypes that the gateway parses itself, so that they cannot pass unseen.
 const PARSED_ETHERTYPES: [(u16, &str); 6] = [
@@ -31,15 +31,23 @@ const PARSED_ETHERTYPES: [(u16, &str); 6] = [
 /// One place in [`MARTIAN_EXCEPTIONS_MAX`] stays free for the uplink's own unique local prefix.
 const EXCEPT_MAX: usize = MARTIAN_EXCEPTIONS_MAX - 1;
 
-/// Judges `raw`. The settings are of use only if no problem was added.
-pub(super) fn validate(raw: RawSettings, problems: &mut Vec<Problem>) -> Settings {
+/// Judges `raw` for a machine with `memory_bytes` of memory. The settings are of use only if no
+/// problem was added.
+pub(super) fn validate(
+    raw: RawSettings,
+    memory_bytes: u64,
+    problems: &mut Vec<Problem>,
+) -> Settings {
     refuse_what_comes_later(&raw, problems);
     let profile = raw.profile.as_ref().map_or(Profile::default(), |profile| profile.value);
     let mut timeouts_secs = TimeoutsSecs::of(profile);
-    for (class, secs) in &raw.timeouts_secs {
-        timeouts_secs.set(*class, secs.value);
+    for timeout in &raw.timeouts {
+        for class in &timeout.classes {
+            timeouts_secs.set(*class, timeout.secs.value);
+        }
     }
     let allow = Allow::default();
+    let hosts = host_limits(&raw, memory_bytes, problems);
     Settings {
         uplinks: uplinks(raw.uplinks.unwrap_or_default(), problems),
         name: gateway_name(raw.name, problems),
@@ -47,6 +55,7 @@ pub(super) fn validate(raw: RawSettings, problems: &mut Vec<Problem>) -> Setting
         profile,
         half_open_max: value_or(raw.half_open_max.as_ref(), TableSize::Auto),
         established_max: value_or(raw.established_max.as_ref(), TableSize::Auto),
+        hosts,
         timeouts_secs,
         allow: Allow {
             ping: value_or(raw.ping.as_ref(), allow.ping),
@@ -67,18 +76,16 @@ pub(super) fn warnings(raw: &RawSettings) -> Vec<Problem> {
     if profile != Profile::Rfc {
         return Vec::new();
     }
-    raw.timeouts_secs
+    raw.timeouts
         .iter()
-        .filter_map(|(class, secs)| {
-            let (floor_secs, source) = rfc_floor(*class)?;
-            (secs.value < floor_secs).then(|| {
-                let (name, value) = (class.name(), secs.value);
-                let message = format!(
-                    "'{name}' in [timeouts] is {value} s, less than the {floor_secs} s that \
-                     {source} asks for; hosts may lose connections that they believe are alive"
-                );
-                Problem::new(secs.line, message)
-            })
+        .filter_map(|RawTimeout { key, classes, secs: Located { line, value } }| {
+            let mut floors = classes.iter().filter_map(|class| rfc_floor(*class));
+            let (floor_secs, source) = floors.find(|(floor_secs, _)| value < floor_secs)?;
+            let message = format!(
+                "'{key}' in [timeouts] is {value} s, less than the {floor_secs} s that {source} \
+                 asks for; hosts may lose connections that they believe are alive"
+            );
+            Some(Problem::new(*line, message))
         })
         .collect()
 }
@@ -95,12 +102,44 @@ fn refuse_what_comes_later(raw: &RawSettings, problems: &mut Vec<Problem>) {
                        by this version";
         problems.push(Problem::new(route.line, message));
     }
-    if let Some(limit) = &raw.half_open_per_host
-        && limit.value != TableSize::Auto
-    {
-        let message = "'half_open_per_host' in [flows] other than \"auto\" is not supported by \
-                       this version";
-        problems.push(Problem::new(limit.line, message));
+}
+
+/// The limits of each inside host, none greater than its table.
+fn host_limits(raw: &RawSettings, memory_bytes: u64, problems: &mut Vec<Problem>) -> HostLimits {
+    let [half_open, established] = [&raw.half_open_max, &raw.established_max]
+        .map(|size| value_or(size.as_ref(), TableSize::Auto));
+    let tables = TableSizes::resolve(half_open, established, memory_bytes);
+    let mut limit = |key, limit: &Option<Located<TableSize>>, table, size, entries| {
+        let &Located { line, value: TableSize::Entries(flows) } = limit.as_ref()? else {
+            return None;
+        };
+        if flows > entries {
+            let what = match size {
+                TableSize::Entries(_) => format!("'{table}', which is {entries}"),
+                TableSize::Auto => format!("'{table}', which comes to {entries} on this machine"),
+            };
+            problems.push(Problem::new(
+                line,
+                format!("'{key}' in [flows] is {flows}, more than {what}"),
+            ));
+        }
+        Some(flows)
+    };
+    HostLimits {
+        half_open: limit(
+            "half_open_per_host",
+            &raw.half_open_per_host,
+            "half_open_max",
+            half_open,
+            tables.half_open_max,
+        ),
+        established: limit(
+            "established_per_host",
+            &raw.established_per_host,
+            "established_max",
+            established,
+            tables.established_max,
+        ),
     }
 }
 

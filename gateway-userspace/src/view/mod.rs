@@ -4,6 +4,7 @@
 mod actions;
 mod flow;
 mod policy;
+mod pressure;
 mod stats;
 mod status;
 
@@ -15,6 +16,7 @@ pub use actions::{
 };
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
 pub use policy::{AllowView, MartiansView, PolicyView, TimeoutsView};
+pub use pressure::{HostView, PressureView};
 pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
 pub use status::{
     AttachmentView, GatewayView, StatusElement, StatusView, UnreadableView, UplinkView,

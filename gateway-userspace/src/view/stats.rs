@@ -63,6 +63,10 @@ pub struct FlowTablesView {
     pub half_open_max: u32,
     /// Entries that the table of established flows has room for.
     pub established_max: u32,
+    /// Expired flows that still take room in the table of new flows.
+    pub half_open_expired: usize,
+    /// Expired flows that still take room in the table of established flows.
+    pub established_expired: usize,
 }
 
 /// How often each event happened to a flow since the gateway was attached: an object.
@@ -162,8 +166,9 @@ mod tests {
                 r#"{"name":"wan","verdicts":[{"direction":"in","verdict":"drop","#,
                 r#""reason":"no-flow","packets":12,"bytes":1234}],"#,
                 r#""flows":{"half_open":1,"established":2,"half_open_max":1024,"#,
-                r#""established_max":4096},"#,
-                r#""events":{"created":5,"promoted":3,"established_full":0}}"#
+                r#""established_max":4096,"half_open_expired":0,"established_expired":7},"#,
+                r#""events":{"created":5,"promoted":3,"established_full":0,"#,
+                r#""host_share_full":2,"host_overflow":9,"host_recycled":1}}"#
             )
         );
     }
@@ -202,8 +207,10 @@ mod tests {
                 established: 2,
                 half_open_max: 1_024,
                 established_max: 4_096,
+                half_open_expired: 0,
+                established_expired: 7,
             },
-            events: EventsView(FlowEvent::ALL.into_iter().zip([5, 3, 0]).collect()),
+            events: EventsView(FlowEvent::ALL.into_iter().zip([5, 3, 0, 2, 9, 1]).collect()),
         }
     }
 }

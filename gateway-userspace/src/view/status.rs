@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{FlowTablesView, PolicyView};
+use super::{EventsView, FlowTablesView, PolicyView, PressureView};
 
 /// The answer of `status`: an array, also for one gateway.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -45,6 +45,10 @@ pub struct GatewayView {
     pub uplinks: Vec<UplinkView>,
     /// How full the flow tables are.
     pub flows: FlowTablesView,
+    /// What happened to flows, as in `stats show`.
+    pub events: EventsView,
+    /// The limits that flows met; empty when all is well.
+    pub pressure: Vec<PressureView>,
     /// The policy in force.
     #[serde(flatten)]
     pub policy: PolicyView,
@@ -78,7 +82,7 @@ pub struct AttachmentView {
 
 #[cfg(test)]
 mod tests {
-    use gateway_common::config::Config;
+    use gateway_common::{config::Config, counter::FlowEvent};
 
     use super::*;
 
@@ -97,14 +101,20 @@ mod tests {
             established: 2,
             half_open_max: 1_024,
             established_max: 4_096,
+            half_open_expired: 0,
+            established_expired: 0,
         };
+        let pressure = PressureView::new(FlowEvent::EstablishedFull, 3, &[]).expect("trouble");
+        let pressure_json = serde_json::to_string(&pressure).expect("plain data");
         let policy = PolicyView::from(&Config::new(250));
         let gateway = GatewayView {
             name: "wan".to_owned(),
             mode: "armed",
-            abi_version: 1,
+            abi_version: 2,
             uplinks: vec![uplink],
             flows,
+            events: EventsView(vec![(FlowEvent::EstablishedFull, 3)]),
+            pressure: vec![pressure],
             policy: policy.clone(),
         };
         let unreadable = UnreadableView { name: "x".to_owned(), error: "damaged".to_owned() };
@@ -116,11 +126,14 @@ mod tests {
         };
         let policy_json = serde_json::to_string(&policy).expect("plain data");
         let expected = [
-            r#"[{"name":"wan","mode":"armed","abi_version":1,"uplinks":[{"name":"eth0","#,
+            r#"[{"name":"wan","mode":"armed","abi_version":2,"uplinks":[{"name":"eth0","#,
             r#""ifindex":2,"present":true,"hook":"tc","#,
             r#""ingress":{"program_id":17,"attachment":"tcx"},"egress":null}],"#,
             r#""flows":{"half_open":1,"established":2,"half_open_max":1024,"#,
-            r#""established_max":4096},"#,
+            r#""established_max":4096,"half_open_expired":0,"established_expired":0},"#,
+            r#""events":{"established_full":3},"pressure":["#,
+            &pressure_json,
+            "],",
             policy_json.trim_start_matches('{'),
             r#",{"name":"x","error":"damaged"}]"#,
         ];

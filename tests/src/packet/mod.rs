@@ -18,6 +18,7 @@
 mod bytes;
 mod extension;
 pub mod link;
+pub mod tcp;
 #[cfg(test)]
 mod tests;
 mod transport;
@@ -28,6 +29,7 @@ use gateway_common::tuple::Family;
 
 use crate::address::ToIp;
 use extension::Extension;
+use tcp::Numbers;
 use transport::Checksum;
 
 /// TCP flags.
@@ -70,6 +72,7 @@ pub struct Packet {
     transport: Vec<u8>,
     checksum: Checksum,
     checksum_kept: Kept,
+    numbers: Numbers,
     upper_len: Option<usize>,
     payload: Vec<u8>,
     trailer: Vec<u8>,
@@ -165,6 +168,7 @@ impl Packet {
             transport: Vec::new(),
             checksum: Checksum::None,
             checksum_kept: Kept::Right,
+            numbers: Numbers::default(),
             upper_len: None,
             payload: Vec::new(),
             trailer: Vec::new(),

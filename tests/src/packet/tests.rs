@@ -1,6 +1,8 @@
 //! The builder against an independent reader of packets.
 
-use etherparse::{IpFragOffset, LinkExtSlice, NetSlice, SlicedPacket, TransportSlice, ip_number};
+use etherparse::{
+    IpFragOffset, LinkExtSlice, NetSlice, SlicedPacket, TcpOptionElement, TransportSlice, ip_number,
+};
 
 use super::{PROVIDER_TAG, Packet, flag};
 use crate::address::FAMILIES;
@@ -51,6 +53,26 @@ fn tcp_reads_back() {
         };
         assert_eq!(tcp.checksum(), expected.expect("short enough"));
     }
+}
+
+#[test]
+fn tcp_numbers_count_from_what_is_right() {
+    let segment = |packet: Packet| {
+        let frame = packet.frame();
+        let packet = slice(&frame);
+        let Some(TransportSlice::Tcp(tcp)) = packet.transport else { panic!("{packet:?}") };
+        let options: Vec<_> = tcp.options_iterator().map(Result::unwrap).collect();
+        (tcp.sequence_number(), tcp.acknowledgment_number(), options)
+    };
+    let ack = || from_outside(Family::Ipv6).tcp(443, 40_000, flag::ACK);
+    assert_eq!(segment(ack()), (0, 0, vec![]));
+    assert_eq!(segment(ack().ahead(5).acknowledging_less(1)), (5, u32::MAX, vec![]));
+    assert_eq!(segment(ack().behind(5).acknowledging_more(1)), (u32::MAX - 4, 1, vec![]));
+    let blocks = ack().sacks(&[(10, 20), (-8, 0)]).acknowledge(3);
+    let expected =
+        TcpOptionElement::SelectiveAcknowledgement((13, 23), [Some((u32::MAX - 4, 3)), None, None]);
+    let (_, _, options) = segment(blocks);
+    assert_eq!(options, [TcpOptionElement::Noop, TcpOptionElement::Noop, expected]);
 }
 
 #[test]

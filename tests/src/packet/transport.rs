@@ -2,7 +2,7 @@
 
 use gateway_common::tuple::Family;
 
-use super::{Kept, Packet, bytes};
+use super::{Kept, Packet, bytes, tcp::TCP};
 
 /// Where the transport checksum is and what it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,6 @@ pub(super) enum Checksum {
 }
 
 const ICMP: u8 = 1;
-const TCP: u8 = 6;
 const UDP: u8 = 17;
 const DCCP: u8 = 33;
 const ICMPV6: u8 = 58;
@@ -28,47 +27,6 @@ impl Packet {
     /// Any protocol, with these bytes as all there is of it. No checksum is filled in.
     pub fn protocol(self, protocol: u8, bytes: &[u8]) -> Self {
         self.transport(protocol, bytes.to_vec(), Checksum::None)
-    }
-
-    /// TCP with these [`flag`](super::flag)s, a window of 65535 and no options.
-    pub fn tcp(self, source_port: u16, destination_port: u16, flags: u16) -> Self {
-        let mut header = bytes::ports(source_port, destination_port);
-        header.extend([0; 8]);
-        header.extend((5 << 12 | flags).to_be_bytes());
-        header.extend([0xff, 0xff, 0, 0, 0, 0]);
-        self.transport(TCP, header, Checksum::Pseudo(16))
-    }
-
-    /// TCP: the sequence number.
-    pub fn sequence(self, number: u32) -> Self {
-        self.set_transport(4, &number.to_be_bytes())
-    }
-
-    /// TCP: the acknowledgment number.
-    pub fn acknowledge(self, number: u32) -> Self {
-        self.set_transport(8, &number.to_be_bytes())
-    }
-
-    /// TCP: the window field.
-    pub fn window(self, window: u16) -> Self {
-        self.set_transport(14, &window.to_be_bytes())
-    }
-
-    /// TCP: adds options, which are padded to four bytes with end-of-list.
-    ///
-    /// # Panics
-    /// If this is not TCP or they do not fit its header.
-    pub fn tcp_options(mut self, options: &[u8]) -> Self {
-        assert!(
-            self.protocol == TCP && options.len() <= 40,
-            "TCP has room for 40 bytes of options"
-        );
-        self.transport.truncate(20);
-        self.transport.extend(options);
-        self.transport.resize(20 + options.len().next_multiple_of(4), 0);
-        let words = u8::try_from(self.transport.len() / 4).expect("at most 60 bytes");
-        self.transport[12] = words << 4 | self.transport[12] & 0xf;
-        self
     }
 
     /// UDP. The length field counts the payload.
@@ -137,7 +95,7 @@ impl Packet {
         self.icmp(kind, code, value.to_be_bytes(), quote)
     }
 
-    fn transport(mut self, protocol: u8, header: Vec<u8>, checksum: Checksum) -> Self {
+    pub(super) fn transport(mut self, protocol: u8, header: Vec<u8>, checksum: Checksum) -> Self {
         self.protocol = protocol;
         self.transport = header;
         self.checksum = checksum;
@@ -169,6 +127,9 @@ impl Packet {
         if matches!(self.protocol, UDP | UDP_LITE) && self.checksum != Checksum::None {
             let len = bytes::length(upper.len());
             upper[4..6].copy_from_slice(&len.to_be_bytes());
+        }
+        if self.is_tcp() {
+            self.number(&mut upper[..self.transport.len()]);
         }
         bytes::apply(&mut upper, &self.transport_edits);
         if self.checksum_kept != Kept::Absent {

@@ -18,6 +18,7 @@ use gateway_common::{
     counter::{Counter, FlowEvent},
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
+    host::{HostKey, Overflow, Paid},
     tables::Table,
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -104,6 +105,7 @@ impl Programs {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries(name::HALF_OPEN, half_open_max)
             .map_max_entries(name::ESTABLISHED, established_max)
+            .map_max_entries(name::OVERFLOW, half_open_max)
             .override_global("AYA_LOG_LEVEL", &0_u8, false)
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("load the eBPF object: {}", chain(&error)));
@@ -124,12 +126,8 @@ impl Programs {
     /// # Panics
     /// If the map does not take it.
     pub fn configure(&mut self, config: &Config) {
-        let map = self.ebpf.map_mut(name::CONFIG).expect("the object has this map");
-        let mut slots: Array<_, Config> = Array::try_from(map).expect("an array of Config");
-        slots.set(0, config, 0).expect("slot 0 exists");
-        let map = self.ebpf.map_mut(name::ACTIVE).expect("the object has this map");
-        let mut active: Array<_, u32> = Array::try_from(map).expect("an array of u32");
-        active.set(0, 0, 0).expect("slot 0 exists");
+        self.array_mut::<Config>(name::CONFIG).set(0, config, 0).expect("slot 0 exists");
+        self.array_mut(name::ACTIVE).set(0, 0_u32, 0).expect("slot 0 exists");
     }
 
     /// Puts a frame through a program.
@@ -193,12 +191,17 @@ impl Programs {
         let flows = tables.into_iter().flat_map(|(table, map)| {
             self.entries::<FlowKey, FlowEntry>(map).map(move |(key, entry)| ((table, key), entry))
         });
+        let overflow_taken = self.overflow_taken();
         State {
             verdicts: self.verdicts(),
             events: self.events(),
             flows: flows.collect(),
             datagrams: self.entries(name::DATAGRAMS).collect(),
             peers: self.entries(name::PEERS).collect(),
+            openers: self.entries::<_, u64>(name::OPENERS).map(|(k, v)| (k, Paid(v))).collect(),
+            holders: self.entries(name::HOLDERS).collect(),
+            overflow: self.overflow(overflow_taken),
+            overflow_taken,
         }
     }
 
@@ -230,11 +233,34 @@ impl Programs {
         self.store(name::DATAGRAMS, key, &deadline.0);
     }
 
-    /// Forgets all flows, fragments and peers. Counters stay.
+    /// Notes until when an inside host's openings are paid for.
+    ///
+    /// # Panics
+    /// If the map does not take it.
+    pub fn insert_paid(&mut self, host: &HostKey, paid: Paid) {
+        self.store(name::OPENERS, host, &paid.0);
+    }
+
+    /// Gives a place to a flow that was opened beyond its host's allowance.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn insert_overflow(&mut self, place: u64, flow: &Overflow) {
+        let place = u32::try_from(place).expect("places are few");
+        self.array_mut::<Overflow>(name::OVERFLOW).set(place, flow, 0).expect("the place exists");
+    }
+
+    /// Forgets all flows, fragments, peers and hosts. Counters stay.
     ///
     /// # Panics
     /// If a map cannot be written.
     pub fn clear(&mut self) {
+        for place in self.overflow(self.overflow_taken()).into_keys() {
+            self.insert_overflow(place, &Overflow::default());
+        }
+        self.array_mut(name::OVERFLOW_TAKEN).set(0, 0_u64, 0).expect("there is one");
+        self.clear_map::<HostKey, u64>(name::OPENERS);
+        self.clear_map::<HostKey, u64>(name::HOLDERS);
         self.clear_map::<FlowKey, FlowEntry>(name::HALF_OPEN);
         self.clear_map::<FlowKey, FlowEntry>(name::ESTABLISHED);
         self.clear_map::<DatagramKey, u64>(name::DATAGRAMS);
@@ -288,6 +314,31 @@ impl Programs {
             PerCpuArray::try_from(map).expect("a per-CPU array of u64");
         FlowEvent::ALL
             .map(|event| counts.get(&(event as u32), 0).expect("every slot exists").iter().sum())
+    }
+
+    /// How many places for flows beyond their host's allowance have been taken so far.
+    fn overflow_taken(&self) -> u64 {
+        self.array(name::OVERFLOW_TAKEN).get(&0, 0).expect("there is one")
+    }
+
+    fn overflow(&self, taken: u64) -> std::collections::HashMap<u64, Overflow> {
+        let places: Array<_, Overflow> = self.array(name::OVERFLOW);
+        let read = |place: u32| places.get(&place, 0).expect("the place exists");
+        let places = 0..places.len().min(u32::try_from(taken).unwrap_or(u32::MAX));
+        places
+            .map(|place| (place.into(), read(place)))
+            .filter(|(_, flow)| flow.created != Ticks(0))
+            .collect()
+    }
+
+    fn array<V: Pod>(&self, name: &str) -> Array<&MapData, V> {
+        let map = self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"));
+        Array::try_from(map).unwrap_or_else(|error| panic!("map {name}: {error}"))
+    }
+
+    fn array_mut<V: Pod>(&mut self, name: &str) -> Array<&mut MapData, V> {
+        let map = self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"));
+        Array::try_from(map).unwrap_or_else(|error| panic!("map {name}: {error}"))
     }
 
     fn entries<K: Pod, V: Pod>(&self, name: &str) -> impl Iterator<Item = (K, V)> {

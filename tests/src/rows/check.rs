@@ -3,6 +3,7 @@
 use gateway_common::{
     config::Config,
     flow::FlowEntry,
+    host::Paid,
     limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
     tables::Table,
     timeouts::Ticks,
@@ -12,7 +13,7 @@ use gateway_common::{
 
 use super::{
     Row, Step,
-    expect::{self, Moment},
+    effects::{self, Moment, in_parts},
     report,
 };
 use crate::{model::Model, state::State};
@@ -43,6 +44,9 @@ pub trait Machine {
     /// Stores a flow.
     fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry);
 
+    /// Sees to it that some packets can follow each other before a new one of these periods begins.
+    fn settle(&mut self, period: Ticks);
+
     /// Whether this machine can run the packet.
     fn can_run(&self, step: &Step) -> bool;
 }
@@ -66,6 +70,10 @@ pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
             machine.advance(config.ticks(step.wait_secs));
             continue;
         }
+        let is_followed_at_once = row.steps.get(index + 1).is_some_and(|next| next.wait_secs == 0);
+        if is_followed_at_once {
+            machine.settle(config.ticks(1));
+        }
         check_step(step, machine, &config).map_err(|difference| {
             let Row { ids, about, .. } = row;
             let number = index + 1;
@@ -83,7 +91,7 @@ fn check_step(step: &Step, machine: &mut impl Machine, config: &Config) -> Resul
     let verdict = machine.run(step);
     let moment = Moment { earliest, latest: machine.now() };
     let mut actual = snap(machine.state(), moment, config);
-    let expected = expect::after(step, &before, moment, config);
+    let expected = effects::after(step, &before, moment, config);
     if moment.straddles(config.ticks(PEER_RENEW_SECS)) {
         // Whether the pair of hosts was to be noted again cannot be known.
         actual.peers.clone_from(&expected.peers);
@@ -129,6 +137,16 @@ fn snap(mut state: State, moment: Moment, config: &Config) -> State {
     for deadline in state.peers.values_mut() {
         *deadline = moment.snap(Ticks(*deadline), config.ticks(PEER_SECS)).0;
     }
+    for place in state.overflow.values_mut() {
+        place.created = moment.snap(place.created, Ticks(0));
+    }
+    // One opening paid for beyond this moment.
+    let cost = config.opening_cost.0;
+    for Paid(paid) in state.openers.values_mut() {
+        if (in_parts(moment.earliest)..=in_parts(moment.latest)).contains(&(*paid - cost)) {
+            *paid = in_parts(moment.earliest) + cost;
+        }
+    }
     state
 }
 
@@ -163,6 +181,8 @@ impl Machine for Model {
     fn insert(&mut self, table: Table, key: &FlowKey, entry: &FlowEntry) {
         self.insert(table, key, entry);
     }
+
+    fn settle(&mut self, _period: Ticks) {}
 
     fn can_run(&self, _step: &Step) -> bool {
         true

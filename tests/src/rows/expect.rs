@@ -1,19 +1,14 @@
-//! What a packet must change, and what the state is after it did.
+//! What a packet must change.
 
 use gateway_common::{
-    config::Config,
-    counter::{Counter, FlowEvent},
-    flow::{FlowEntry, FlowHalf, mark},
+    counter::FlowEvent,
+    flow::mark,
     fragment::{DatagramKey, PeerKey},
-    limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
-    tables::Table,
-    timeouts::Ticks,
-    tuple::{Direction, FlowKey},
+    tuple::FlowKey,
     verdict::{Reason, Verdict},
 };
 
-use super::{Step, hosts::Flow};
-use crate::state::State;
+use super::{conversation::Record, hosts::Flow};
 
 /// What a packet changes besides its verdict's counter: nothing, unless said.
 #[derive(Clone, Debug)]
@@ -21,13 +16,16 @@ use crate::state::State;
 pub struct Expect {
     /// The reason, from which the verdict follows.
     pub reason: Reason,
-    bytes: Bytes,
-    effects: Vec<Effect>,
+    pub(super) bytes: Bytes,
+    /// What it leaves in a flow.
+    pub(super) trace: Option<Trace>,
+    /// What else it does.
+    pub(super) effects: Vec<Effect>,
 }
 
 /// Which bytes count.
 #[derive(Clone, Copy, Debug)]
-enum Bytes {
+pub(super) enum Bytes {
     /// Those of the IP packet.
     Packet,
     /// All of the frame.
@@ -36,11 +34,39 @@ enum Bytes {
     Given(u64),
 }
 
+/// What a packet leaves in a flow besides being counted there.
 #[derive(Clone, Debug)]
-enum Effect {
-    Open { key: FlowKey, peers: PeerKey, marks: u32 },
-    Update { key: FlowKey, peers: PeerKey, marks: u32, refreshes: bool, resets: bool },
-    Promote { key: FlowKey },
+pub(super) struct Trace {
+    pub(super) key: FlowKey,
+    pub(super) peers: PeerKey,
+    /// Whether it opens the flow.
+    pub(super) opens: bool,
+    pub(super) refreshes: bool,
+    pub(super) resets: bool,
+    pub(super) marks: u32,
+    pub(super) numbers: Numbers,
+    /// The number behind the SYN, of a TCP segment that opens the flow. The row fills this in.
+    pub(super) first: u64,
+    /// What is written down of the side that sent it: all of it, if any of it changes. The row
+    /// fills this in.
+    pub(super) record: Option<Record>,
+}
+
+/// What becomes of a TCP segment's numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Numbers {
+    /// They are written down, if the flow is one whose numbers are.
+    Recorded,
+    /// Only where its data end is written down.
+    Overshot,
+    /// They are not believed.
+    Ignored,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Effect {
+    Promote(FlowKey),
+    Remove(FlowKey),
     Count(FlowEvent),
     Admit(DatagramKey),
 }
@@ -70,28 +96,34 @@ pub fn related() -> Expect {
 
 /// The packet opens a flow.
 pub fn opens(flow: &Flow) -> Expect {
-    let open = Effect::Open { key: flow.key, peers: flow.peers(), marks: mark::OPENED };
-    let effects = vec![open, Effect::Count(FlowEvent::Created)];
-    Expect { effects, ..passed(Reason::FlowCreated) }
+    let trace = Trace { opens: true, ..trace(flow, mark::OPENED) };
+    passed(Reason::FlowCreated).leaving(trace).and(Effect::Count(FlowEvent::Created))
 }
 
 /// The packet is counted in the flow and refreshes it. From outside it also leaves the mark of
 /// having answered.
 pub fn belongs_to(flow: &Flow) -> Expect {
-    let update = Effect::Update {
+    passed(Reason::Flow).leaving(trace(flow, 0))
+}
+
+fn trace(flow: &Flow, marks: u32) -> Trace {
+    Trace {
         key: flow.key,
         peers: flow.peers(),
-        marks: 0,
+        opens: false,
         refreshes: true,
         resets: false,
-    };
-    Expect { effects: vec![update], ..passed(Reason::Flow) }
+        marks,
+        numbers: Numbers::Recorded,
+        first: 0,
+        record: None,
+    }
 }
 
 impl Expect {
     const fn new(reason: Reason) -> Self {
         let bytes = if is_found_by_parser(reason) { Bytes::Frame } else { Bytes::Packet };
-        Self { reason, bytes, effects: Vec::new() }
+        Self { reason, bytes, trace: None, effects: Vec::new() }
     }
 
     /// It leaves these marks too.
@@ -99,10 +131,7 @@ impl Expect {
     /// # Panics
     /// If it belongs to no flow.
     pub fn marked(mut self, more: u32) -> Self {
-        match &mut self.effects[..] {
-            [Effect::Open { marks, .. } | Effect::Update { marks, .. }, ..] => *marks |= more,
-            other => panic!("no flow to mark: {other:?}"),
-        }
+        self.trace_mut().marks |= more;
         self
     }
 
@@ -110,10 +139,11 @@ impl Expect {
     ///
     /// # Panics
     /// If it belongs to no flow.
-    pub fn promoted(self) -> Self {
-        let key = self.key();
+    pub fn promoted(mut self) -> Self {
+        let key = self.trace_mut().key;
         self.marked(mark::CONFIRMED)
-            .and([Effect::Promote { key }, Effect::Count(FlowEvent::Promoted)])
+            .and(Effect::Promote(key))
+            .and(Effect::Count(FlowEvent::Promoted))
     }
 
     /// It completes the exchange, but there is no room among the established flows.
@@ -121,7 +151,29 @@ impl Expect {
     /// # Panics
     /// If it belongs to no flow.
     pub fn not_promoted(self) -> Self {
-        self.marked(mark::CONFIRMED).and([Effect::Count(FlowEvent::EstablishedFull)])
+        self.marked(mark::CONFIRMED).and(Effect::Count(FlowEvent::EstablishedFull))
+    }
+
+    /// It completes the exchange, but its inside host holds its share of the established flows.
+    ///
+    /// # Panics
+    /// If it belongs to no flow.
+    pub fn beyond_share(self) -> Self {
+        self.marked(mark::CONFIRMED).and(Effect::Count(FlowEvent::HostShareFull))
+    }
+
+    /// It opens a flow beyond its inside host's allowance.
+    ///
+    /// # Panics
+    /// If it opens none.
+    pub fn beyond_allowance(mut self) -> Self {
+        assert!(self.trace_mut().opens, "{self:?}");
+        self.marked(mark::OVERFLOW).and(Effect::Count(FlowEvent::HostOverflow))
+    }
+
+    /// This flow makes room for it.
+    pub fn recycling(self, flow: &Flow) -> Self {
+        self.and(Effect::Remove(flow.key)).and(Effect::Count(FlowEvent::HostRecycled))
     }
 
     /// It is counted, but refreshes nothing and leaves no mark.
@@ -129,7 +181,9 @@ impl Expect {
     /// # Panics
     /// If it belongs to no flow that was there before.
     pub fn without_refresh(mut self) -> Self {
-        *self.refreshes() = false;
+        let trace = self.trace_mut();
+        assert!(!trace.opens, "{trace:?}");
+        trace.refreshes = false;
         self
     }
 
@@ -138,16 +192,31 @@ impl Expect {
     /// # Panics
     /// If it belongs to no flow that was there before.
     pub fn resetting(mut self) -> Self {
-        match &mut self.effects[..] {
-            [Effect::Update { resets, .. }, ..] => *resets = true,
-            other => panic!("no flow to reset: {other:?}"),
-        }
+        self.trace_mut().resets = true;
         self.without_refresh()
+    }
+
+    /// It goes beyond the window, but not far: that is written down, and all.
+    ///
+    /// # Panics
+    /// If it belongs to no flow that was there before.
+    pub fn overshooting(mut self) -> Self {
+        self.trace_mut().numbers = Numbers::Overshot;
+        self.without_refresh()
+    }
+
+    /// Its numbers do not fit. As it comes from inside, nothing is checked from here on.
+    ///
+    /// # Panics
+    /// If it belongs to no flow.
+    pub fn out_of_step(mut self) -> Self {
+        self.trace_mut().numbers = Numbers::Ignored;
+        self.marked(mark::UNCHECKED)
     }
 
     /// Later fragments of the datagram may follow.
     pub fn admitting(self, datagram: DatagramKey) -> Self {
-        self.and([Effect::Admit(datagram)])
+        self.and(Effect::Admit(datagram))
     }
 
     /// All bytes of the frame count, not only those of the packet.
@@ -162,26 +231,20 @@ impl Expect {
 
     /// Whether later steps build on what this one leaves behind.
     pub(super) fn changes_flows(&self) -> bool {
-        !self.effects.is_empty()
+        self.trace.is_some() || !self.effects.is_empty()
     }
 
-    fn and<const N: usize>(mut self, effects: [Effect; N]) -> Self {
-        self.effects.extend(effects);
+    fn leaving(self, trace: Trace) -> Self {
+        Self { trace: Some(trace), ..self }
+    }
+
+    fn and(mut self, effect: Effect) -> Self {
+        self.effects.push(effect);
         self
     }
 
-    fn key(&self) -> FlowKey {
-        match &self.effects[..] {
-            [Effect::Open { key, .. } | Effect::Update { key, .. }, ..] => *key,
-            other => panic!("no flow: {other:?}"),
-        }
-    }
-
-    fn refreshes(&mut self) -> &mut bool {
-        match &mut self.effects[..] {
-            [Effect::Update { refreshes, .. }, ..] => refreshes,
-            other => panic!("no flow that could be refreshed: {other:?}"),
-        }
+    fn trace_mut(&mut self) -> &mut Trace {
+        self.trace.as_mut().expect("the packet belongs to a flow")
     }
 }
 
@@ -209,128 +272,4 @@ const fn is_found_by_parser(reason: Reason) -> bool {
             | Reason::NoConfiguration
             | Reason::Standby
     )
-}
-
-/// When a packet was judged: not before `earliest` and not after `latest`.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The earliest it can have been.
-    pub earliest: Ticks,
-    /// The latest it can have been.
-    pub latest: Ticks,
-}
-
-impl Moment {
-    /// `time`, or the earliest possible moment if `time` lies in this one: so that times of one
-    /// packet can be compared without knowing it to the tick.
-    pub(super) fn snap(self, time: Ticks, ahead: Ticks) -> Ticks {
-        let within = self.earliest + ahead <= time && time <= self.latest + ahead;
-        if within { self.earliest + ahead } else { time }
-    }
-
-    /// Whether a new one of these periods began meanwhile.
-    pub(super) const fn straddles(self, period: Ticks) -> bool {
-        self.earliest.0 / period.0 != self.latest.0 / period.0
-    }
-}
-
-/// The state after `step`, given the one before.
-pub(super) fn after(step: &Step, before: &State, moment: Moment, config: &Config) -> State {
-    let mut state = before.clone();
-    let packets = u64::from(step.frame.segments);
-    let bytes = match step.expect.bytes {
-        Bytes::Packet => step.packet.ip_len(),
-        Bytes::Frame => step.frame.bytes.len() as u64,
-        Bytes::Given(bytes) => bytes,
-    };
-    let counter = Counter { packets, bytes };
-    add_verdict(&mut state, step.direction, step.expect.reason, counter);
-    for effect in &step.expect.effects {
-        effect.apply(&mut state, step.direction, counter, moment, config);
-    }
-    state
-}
-
-fn add_verdict(state: &mut State, direction: Direction, reason: Reason, more: Counter) {
-    let slot = reason.slot(direction);
-    let verdicts = &mut state.verdicts;
-    match verdicts.binary_search_by_key(&slot, |(direction, reason, _)| reason.slot(*direction)) {
-        Ok(index) => {
-            verdicts[index].2.packets += more.packets;
-            verdicts[index].2.bytes += more.bytes;
-        }
-        Err(index) => verdicts.insert(index, (direction, reason, more)),
-    }
-}
-
-impl Effect {
-    fn apply(
-        &self,
-        state: &mut State,
-        direction: Direction,
-        counter: Counter,
-        moment: Moment,
-        config: &Config,
-    ) {
-        let now = moment.earliest;
-        match *self {
-            Self::Open { key, peers, marks } => {
-                let outbound = FlowHalf {
-                    packets: counter.packets,
-                    bytes: counter.bytes,
-                    seen: now,
-                    reset: Ticks(0),
-                    marks,
-                    zero: 0,
-                };
-                let (generation, created) = (config.generation, now);
-                let entry = FlowEntry { outbound, created, generation, ..FlowEntry::default() };
-                state.flows.remove(&(Table::Established, key));
-                state.flows.insert((Table::HalfOpen, key), entry);
-                state.peers.insert(peers, (now + config.ticks(PEER_SECS)).0);
-            }
-            Self::Update { key, peers, marks, refreshes, resets } => {
-                let entry = find(state, &key);
-                let half = match direction {
-                    Direction::Inbound => &mut entry.inbound,
-                    Direction::Outbound => &mut entry.outbound,
-                };
-                let last_seen = half.seen;
-                half.packets += counter.packets;
-                half.bytes += counter.bytes;
-                half.seen = if refreshes { now } else { half.seen };
-                half.reset = if resets { now } else { half.reset };
-                half.marks |= marks;
-                match direction {
-                    Direction::Inbound if refreshes => half.marks |= mark::OPENED,
-                    Direction::Inbound => {}
-                    Direction::Outbound => renew(state, peers, last_seen, now, config),
-                }
-            }
-            Self::Promote { key } => {
-                let entry = state.flows.remove(&(Table::HalfOpen, key));
-                let entry = entry.unwrap_or_else(|| panic!("{key:?} is not half open"));
-                state.flows.insert((Table::Established, key), entry);
-            }
-            Self::Count(event) => state.events[event as usize] += 1,
-            Self::Admit(datagram) => {
-                state.datagrams.insert(datagram, (now + config.ticks(DATAGRAM_SECS)).0);
-            }
-        }
-    }
-}
-
-/// A pair of hosts is noted again by the first packet from inside in each period.
-fn renew(state: &mut State, peers: PeerKey, last_seen: Ticks, now: Ticks, config: &Config) {
-    let period = config.ticks(PEER_RENEW_SECS).0;
-    if now.0 / period != last_seen.0 / period {
-        state.peers.insert(peers, (now + config.ticks(PEER_SECS)).0);
-    }
-}
-
-fn find<'a>(state: &'a mut State, key: &FlowKey) -> &'a mut FlowEntry {
-    let keys = [(Table::Established, *key), (Table::HalfOpen, *key)];
-    let key = keys.into_iter().find(|key| state.flows.contains_key(key));
-    let key = key.unwrap_or_else(|| panic!("{key:?} is not open: the row begins wrongly"));
-    state.flows.get_mut(&key).expect("it was just seen")
 }

@@ -147,14 +147,14 @@ fn incomplete_header() -> Row {
         .established(&l())
         .inbound(cut(12), refused(Reason::FragmentMalformed))
         .inbound(cut(16), refused(Reason::FragmentTiny))
-        .inbound(cut(24), belongs_to(&l()).admitting(l().datagram(ID)))
+        .inbound(cut(24), belongs_to(&l()).marked(mark::UNCHECKED).admitting(l().datagram(ID)))
 }
 
 fn flags_overwritten() -> Row {
     let first = l().segment_back(flag::ACK).payload(&[0; 12]).identification(ID).fragment(0, true);
     row(&["E75"], "a TCP fragment at offset 8 would replace the flags")
         .established(&l())
-        .inbound(first, belongs_to(&l()).admitting(l().datagram(ID)))
+        .inbound(first, belongs_to(&l()).marked(mark::UNCHECKED).admitting(l().datagram(ID)))
         .inbound(fragment(1, false).protocol(6, &[0; 16]), refused(Reason::FragmentTiny))
         .inbound(fragment(2, false).protocol(6, &[0; 16]), passed(Reason::Fragment))
 }

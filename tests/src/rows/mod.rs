@@ -16,10 +16,28 @@
 //! # _ = row;
 //! ```
 //!
+//! TCP segments carry the numbers that their senders would give them at that point of the story,
+//! and what the gateway must have written down of those follows by itself. A row says only what
+//! is out of the ordinary:
+//!
+//! ```
+//! use tests::rows::prelude::*;
+//!
+//! let l = tcp_flow(Family::Ipv6);
+//! let row = row(&["RFC5961-3.2-3"], "an inexact reset, and a stray one")
+//!     .established(&l)
+//!     .inbound(l.segment_back(flag::ACK).payload(b"data"), belongs_to(&l))
+//!     .inbound(l.segment_back(flag::RST).ahead(100), belongs_to(&l).without_refresh())
+//!     .inbound(l.segment_back(flag::RST).behind(5), refused(Reason::TcpWindow));
+//! # _ = row;
+//! ```
+//!
 //! The same rows run on [`Model`](crate::model::Model) and on the programs in the kernel. One
 //! second passes before each step, unless [`Row::wait`] says otherwise.
 
 pub mod check;
+mod conversation;
+mod effects;
 pub mod expect;
 pub mod hosts;
 mod report;
@@ -27,6 +45,7 @@ mod report;
 mod discovery;
 mod fragments4;
 mod fragments6;
+mod host_limits;
 mod icmp;
 mod icmp_quotes;
 mod icmp_types;
@@ -39,10 +58,18 @@ mod martians;
 mod multicast;
 mod policy;
 mod protocols;
+mod sctp;
 mod tcp;
 mod tcp_closing;
+mod tcp_fast_open;
 mod tcp_opening;
+mod tcp_options;
+mod tcp_resets;
+mod tcp_restart;
+mod tcp_simultaneous;
 mod tcp_timing;
+mod tcp_windows;
+mod tcp_windows_closed;
 mod tunnels;
 mod udp;
 
@@ -56,6 +83,7 @@ use crate::{
     model::Frame,
     packet::{Packet, flag},
 };
+use conversation::Conversations;
 use expect::{Expect, belongs_to, opens};
 use hosts::Flow;
 
@@ -72,20 +100,25 @@ pub mod prelude {
     };
     pub use crate::{
         address::FAMILIES,
-        packet::{Packet, flag},
+        packet::{Packet, flag, tcp::option},
     };
     pub use gateway_common::{
         flow::{FlowState, mark},
         tuple::{Direction, Family},
         verdict::Reason,
     };
+
+    /// The flags of an answer to an opening.
+    pub const SYN_ACK: u16 = flag::SYN | flag::ACK;
+    /// The flags of an end.
+    pub const FIN_ACK: u16 = flag::FIN | flag::ACK;
 }
 
 /// A group of rows.
 pub type Theme = (&'static str, fn() -> Vec<Row>);
 
 /// Every row, by theme.
-pub const THEMES: [Theme; 21] = [
+pub const THEMES: [Theme; 30] = [
     ("link", link::rows),
     ("ipv4", ipv4::rows),
     ("ipv4_options", ipv4_options::rows),
@@ -102,11 +135,20 @@ pub const THEMES: [Theme; 21] = [
     ("multicast", multicast::rows),
     ("tcp", tcp::rows),
     ("tcp_opening", tcp_opening::rows),
+    ("tcp_simultaneous", tcp_simultaneous::rows),
+    ("tcp_fast_open", tcp_fast_open::rows),
+    ("tcp_options", tcp_options::rows),
+    ("tcp_windows", tcp_windows::rows),
+    ("tcp_windows_closed", tcp_windows_closed::rows),
+    ("tcp_resets", tcp_resets::rows),
+    ("tcp_restart", tcp_restart::rows),
     ("tcp_closing", tcp_closing::rows),
     ("tcp_timing", tcp_timing::rows),
     ("udp", udp::rows),
+    ("sctp", sctp::rows),
     ("martians", martians::rows),
     ("policy", policy::rows),
+    ("host_limits", host_limits::rows),
 ];
 
 /// Every row.
@@ -131,6 +173,8 @@ pub struct Row {
     pub steps: Vec<Step>,
     /// How many seconds pass before the step to come.
     wait_secs: u32,
+    /// What the ends of TCP connections have said so far.
+    conversations: Conversations,
 }
 
 /// One packet and what comes of it.
@@ -163,6 +207,7 @@ pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
         established_full: false,
         steps: Vec::new(),
         wait_secs: 1,
+        conversations: Conversations::default(),
     }
 }
 
@@ -197,7 +242,8 @@ impl Row {
         self.inbound(packet.clone(), expect.clone()).outbound(packet.clone(), expect.clone())
     }
 
-    fn step(mut self, direction: Direction, packet: Packet, expect: Expect) -> Self {
+    fn step(mut self, direction: Direction, packet: Packet, mut expect: Expect) -> Self {
+        let packet = self.conversations.say(direction, packet, expect.trace.as_mut());
         self.steps.push(Step {
             wait_secs: self.wait_secs,
             direction,
@@ -257,8 +303,15 @@ impl Row {
 
     /// A TCP handshake, after which the flow is established.
     pub fn established(self, flow: &Flow) -> Self {
-        self.outbound(flow.segment_out(flag::SYN), opens(flow))
-            .inbound(flow.segment_back(flag::SYN | flag::ACK), belongs_to(flow))
+        self.established_with(flow, &[], &[])
+    }
+
+    /// The same with these options in the SYNs of inside and outside.
+    pub fn established_with(self, flow: &Flow, inside: &[u8], outside: &[u8]) -> Self {
+        let syn = flow.segment_out(flag::SYN).tcp_options(inside);
+        let answer = flow.segment_back(flag::SYN | flag::ACK).tcp_options(outside);
+        self.outbound(syn, opens(flow))
+            .inbound(answer, belongs_to(flow))
             .outbound(flow.segment_out(flag::ACK), belongs_to(flow).promoted())
             .then(flow, FlowState::Established)
     }

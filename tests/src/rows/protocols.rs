@@ -1,4 +1,4 @@
-//! Protocols besides TCP, UDP and ICMP.
+//! Protocols besides TCP, UDP, SCTP and ICMP.
 
 use super::prelude::*;
 
@@ -10,10 +10,6 @@ pub(super) fn rows() -> Vec<Row> {
             generic_lifetime(family),
             mobility(family),
             host_identity(family),
-            sctp(family),
-            sctp_crossing(family),
-            sctp_malformed(family),
-            sctp_lifetime(family),
             dccp(family),
             udp_lite(family),
             udp_lite_lifetime(family),
@@ -77,90 +73,6 @@ fn mobility_unsolicited() -> Row {
     })
 }
 
-/// SCTP chunks, each with no more than its header.
-mod chunk {
-    pub(super) const DATA: [u8; 4] = [0, 3, 0, 4];
-    pub(super) const INIT: [u8; 4] = [1, 0, 0, 4];
-    pub(super) const INIT_ACK: [u8; 4] = [2, 0, 0, 4];
-    pub(super) const HEARTBEAT: [u8; 4] = [4, 0, 0, 4];
-    pub(super) const SHUTDOWN: [u8; 4] = [7, 0, 0, 4];
-    pub(super) const SHUTDOWN_ACK: [u8; 4] = [8, 0, 0, 4];
-    pub(super) const COOKIE_ECHO: [u8; 4] = [10, 0, 0, 4];
-    pub(super) const COOKIE_ACK: [u8; 4] = [11, 0, 0, 4];
-    pub(super) const SHUTDOWN_COMPLETE: [u8; 4] = [14, 0, 0, 4];
-    pub(super) const ZERO_LENGTH: [u8; 4] = [0, 3, 0, 0];
-}
-
-fn sctp_out(family: Family, chunk: [u8; 4]) -> Packet {
-    from(INSIDE, OUTSIDE, family).sctp(40_002, 2905, 7, &chunk)
-}
-
-fn sctp_back(family: Family, chunk: [u8; 4]) -> Packet {
-    from(OUTSIDE, INSIDE, family).sctp(2905, 40_002, 9, &chunk)
-}
-
-fn sctp_flow(family: Family) -> Flow {
-    let init = sctp_out(family, chunk::INIT);
-    Flow::new(init, INSIDE.ip(family), 40_002, OUTSIDE.ip(family), 2905, 132)
-}
-
-fn sctp(family: Family) -> Row {
-    let flow = sctp_flow(family);
-    let out = |chunk| sctp_out(family, chunk);
-    let back = |chunk| sctp_back(family, chunk);
-    row(&["RFC6092-REC-38"], format!("{family:?}: the life of an SCTP association"))
-        .inbound(back(chunk::INIT_ACK), refused(Reason::NoFlow))
-        .asked(&flow)
-        .inbound(back(chunk::INIT_ACK), belongs_to(&flow))
-        .outbound(out(chunk::COOKIE_ECHO), belongs_to(&flow).promoted())
-        .inbound(back(chunk::COOKIE_ACK), belongs_to(&flow))
-        .outbound(out(chunk::DATA), belongs_to(&flow))
-        .inbound(back(chunk::DATA), belongs_to(&flow))
-        .inbound(back(chunk::HEARTBEAT), belongs_to(&flow))
-        .outbound(out(chunk::SHUTDOWN), belongs_to(&flow))
-        .inbound(back(chunk::SHUTDOWN_ACK), belongs_to(&flow))
-        .outbound(out(chunk::SHUTDOWN_COMPLETE), belongs_to(&flow))
-}
-
-fn sctp_crossing(family: Family) -> Row {
-    let flow = sctp_flow(family);
-    row(&["RFC6092-REC-38"], format!("{family:?}: both ends of an SCTP association begin"))
-        .asked(&flow)
-        .inbound(sctp_back(family, chunk::INIT), belongs_to(&flow))
-        .outbound(sctp_out(family, chunk::INIT_ACK), belongs_to(&flow).promoted())
-        .inbound(sctp_back(family, chunk::INIT_ACK), belongs_to(&flow))
-}
-
-fn sctp_malformed(family: Family) -> Row {
-    let flow = sctp_flow(family);
-    let unsolicited = from(STRANGER, INSIDE, family).sctp(2905, 40_002, 0, &chunk::INIT);
-    row(&["RFC6092-REC-38"], format!("{family:?}: SCTP that is unsolicited or malformed"))
-        .answered(&flow)
-        .inbound(unsolicited, refused(Reason::NoFlow))
-        .inbound(sctp_back(family, chunk::ZERO_LENGTH), refused(Reason::TransportMalformed))
-        .inbound(
-            sctp_back(family, chunk::DATA).cut_transport(11),
-            refused(Reason::TransportMalformed),
-        )
-}
-
-fn sctp_lifetime(family: Family) -> Row {
-    let flow = sctp_flow(family);
-    row(&["RFC6092-REC-40"], format!("{family:?}: how long an SCTP association may be idle"))
-        .asked(&flow)
-        .wait(239)
-        .inbound(sctp_back(family, chunk::INIT_ACK), belongs_to(&flow))
-        .wait(7_439)
-        .outbound(sctp_out(family, chunk::COOKIE_ECHO), belongs_to(&flow).promoted())
-        .wait(7_439)
-        .inbound(sctp_back(family, chunk::DATA), belongs_to(&flow))
-        .wait(7_441)
-        .inbound(sctp_back(family, chunk::DATA), refused(Reason::FlowExpired))
-        .outbound(sctp_out(family, chunk::INIT), opens(&flow))
-        .wait(241)
-        .inbound(sctp_back(family, chunk::INIT_ACK), refused(Reason::FlowExpired))
-}
-
 fn dccp(family: Family) -> Row {
     let request = from(INSIDE, OUTSIDE, family).dccp(40_003, 5001);
     let flow = Flow::new(request, INSIDE.ip(family), 40_003, OUTSIDE.ip(family), 5001, 33);
@@ -211,7 +123,7 @@ fn key_spaces(family: Family) -> Row {
     .answered(&u)
     .inbound(back().udp(443, 40_000), refused(Reason::NoFlow))
     .inbound(back().tcp(5000, 40_001, flag::SYN | flag::ACK), refused(Reason::NoFlow))
-    .inbound(back().sctp(443, 40_000, 1, &chunk::DATA), refused(Reason::NoFlow))
+    .inbound(back().sctp(443, 40_000, 1, &[0, 3, 0, 4]), refused(Reason::NoFlow))
     .inbound(back().dccp(443, 40_000), refused(Reason::NoFlow))
     .inbound(back().protocol(253, &[0; 20]), refused(Reason::NoFlow))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use gateway_common::{
+    flow::{FlowEntry, FlowHalf},
     tables::Table,
     tuple::{Direction, FlowKey},
 };
@@ -33,27 +34,64 @@ pub(super) fn change(change: &Change) -> String {
         lines.push(format!("{} {reason:?}: {packets} packets, {bytes} bytes", direction.name()));
     }
     lines.push(format!("flow events {:?}", change.events));
-    let mut entries: Vec<String> = change.flows.iter().map(|entry| line(entry, flow)).collect();
-    entries.extend(change.datagrams.iter().map(|entry| line(entry, |key| format!("{key:?}"))));
-    entries.extend(change.peers.iter().map(|entry| line(entry, |key| format!("{key:?}"))));
+    let mut entries = lines_of(&change.flows, flow_key, flow);
+    entries.extend(lines_of(&change.datagrams, |key| format!("{key:?}"), debug));
+    entries.extend(lines_of(&change.peers, |key| format!("{key:?}"), debug));
+    entries.extend(lines_of(&change.openers, |key| format!("{key:?}"), debug));
+    entries.extend(lines_of(&change.holders, |key| format!("{key:?}"), debug));
+    entries.extend(lines_of(&change.overflow, |key| format!("place {key}"), debug));
     entries.sort();
     lines.extend(entries);
     lines.join("\n  ")
 }
 
-fn line<K, V: std::fmt::Debug>(entry: &Entry<K, V>, name: impl Fn(&K) -> String) -> String {
-    match entry {
-        Entry::Added(key, value) => format!("+ {} = {value:?}", name(key)),
-        Entry::Changed(key, old, new) => format!("~ {} = {old:?}\n  → {new:?}", name(key)),
-        Entry::Removed(key, value) => format!("- {} = {value:?}", name(key)),
-    }
+fn lines_of<K, V>(
+    entries: &[Entry<K, V>],
+    name: impl Fn(&K) -> String,
+    show: impl Fn(&V) -> String,
+) -> Vec<String> {
+    let line = |entry: &Entry<K, V>| match entry {
+        Entry::Added(key, value) => format!("+ {}: {}", name(key), show(value)),
+        Entry::Changed(key, old, new) => {
+            format!("~ {}: {}\n  → {}", name(key), show(old), show(new))
+        }
+        Entry::Removed(key, value) => format!("- {}: {}", name(key), show(value)),
+    };
+    entries.iter().map(line).collect()
 }
 
-fn flow((table, key): &(Table, FlowKey)) -> String {
+fn debug<V: std::fmt::Debug>(value: &V) -> String {
+    format!("{value:?}")
+}
+
+fn flow_key((table, key): &(Table, FlowKey)) -> String {
     let FlowKey { inside, outside, inside_port, outside_port, vlan, protocol, .. } = key;
     let (inside, outside) = (inside.to_ip(), outside.to_ip());
     format!(
         "{} protocol {protocol} {inside}:{inside_port} {outside}:{outside_port} {vlan:?}",
         table.name()
+    )
+}
+
+fn flow(entry: &FlowEntry) -> String {
+    let FlowEntry { outbound, inbound, created, generation, first } = entry;
+    let (out, back) = (half(outbound), half(inbound));
+    format!(
+        "created {} generation {generation} first {first}\n    out {out}\n    in  {back}",
+        created.0
+    )
+}
+
+fn half(half: &FlowHalf) -> String {
+    let FlowHalf { packets, bytes, seen, reset, sent, granted, marks, announced } = half;
+    format!(
+        "{packets} packets {bytes} bytes, seen {} reset {}, sent {} window {}, \
+         acknowledged {} edge {}, marks {marks:#b} announced {announced:#x}",
+        seen.0,
+        reset.0,
+        sent.end(),
+        sent.window(),
+        granted.ack(),
+        granted.edge(),
     )
 }

@@ -1,4 +1,4 @@
-//! TCP segments as such: flags, options, lengths. Sequence numbers are not looked at here.
+//! TCP segments as such: flags and lengths.
 
 use super::prelude::*;
 
@@ -14,11 +14,8 @@ pub(super) fn rows() -> Vec<Row> {
                 flags_that_do_not_matter(family),
                 data_offset(family),
                 truncated(family),
-                options(family),
                 inbound_syn(family),
                 wrong_checksum(family),
-                zero_window(family),
-                far_sequence(family),
                 stateless_nonsense(family),
             ]
         })
@@ -100,21 +97,6 @@ fn truncated(family: Family) -> Row {
         .outbound(l.segment_out(flag::ACK).cut_transport(19), refused(Reason::TransportMalformed))
 }
 
-fn options(family: Family) -> Row {
-    let l = tcp_flow(family);
-    let syn = |options: &[u8]| l.segment_out(flag::SYN).tcp_options(options);
-    row(
-        &["RFC9293-OPT", "E138"],
-        format!("{family:?}: options that are unknown, or whose lengths cannot be"),
-    )
-    .outbound(syn(&[200, 4, 1, 2]), opens(&l))
-    .outbound(syn(&[2, 0, 5, 0xb4]), belongs_to(&l))
-    .outbound(syn(&[3, 1, 7, 1]), belongs_to(&l))
-    .outbound(syn(&[1, 1, 1, 8]), belongs_to(&l))
-    .inbound(l.segment_back(flag::SYN | flag::ACK).tcp_options(&[3, 255, 15, 0]), belongs_to(&l))
-    .inbound(l.segment_back(flag::SYN | flag::ACK).tcp_options(&[1; 40]), belongs_to(&l))
-}
-
 fn inbound_syn(family: Family) -> Row {
     let l = tcp_flow(family);
     let syn = || l.segment_back(flag::SYN);
@@ -141,29 +123,4 @@ fn wrong_checksum(family: Family) -> Row {
         .established(&l)
         .inbound(l.segment_back(flag::ACK).bad_checksum(), belongs_to(&l))
         .inbound(l.segment_back(flag::ACK).no_checksum(), belongs_to(&l))
-}
-
-fn zero_window(family: Family) -> Row {
-    let l = tcp_flow(family);
-    let probe = || l.segment_out(flag::ACK).sequence(1).payload(b"p");
-    row(&["RFC9293-WIN0"], format!("{family:?}: probes of a closed window and their answers"))
-        .established(&l)
-        .inbound(l.segment_back(flag::ACK).acknowledge(1).window(0), belongs_to(&l))
-        .outbound(probe(), belongs_to(&l))
-        .inbound(l.segment_back(flag::ACK).acknowledge(1).window(0), belongs_to(&l))
-        .outbound(probe(), belongs_to(&l))
-        .inbound(l.segment_back(flag::ACK | flag::URG).acknowledge(1).window(0), belongs_to(&l))
-}
-
-fn far_sequence(family: Family) -> Row {
-    let l = tcp_flow(family);
-    let far = || l.segment_back(flag::ACK).sequence(1 << 30).payload(&[0; 100]);
-    row(
-        &["RFC6092-REC-32", "E136"],
-        format!("{family:?}: a flow picked up in mid-stream has any window"),
-    )
-    .outbound(l.segment_out(flag::ACK), opens(&l).marked(mark::PICKED_UP))
-    .inbound(far(), belongs_to(&l))
-    .outbound(l.segment_out(flag::ACK).acknowledge(1), belongs_to(&l).promoted())
-    .inbound(far().sequence(3 << 30), belongs_to(&l))
 }

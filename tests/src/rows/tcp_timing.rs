@@ -4,9 +4,6 @@ use gateway_common::timeouts::{Ticks, TimeoutClass};
 
 use super::{check::TICKS_PER_SEC, prelude::*};
 
-const SYN_ACK: u16 = flag::SYN | flag::ACK;
-const FIN_ACK: u16 = flag::FIN | flag::ACK;
-
 pub(super) fn rows() -> Vec<Row> {
     FAMILIES
         .into_iter()
@@ -91,8 +88,8 @@ fn established(family: Family) -> Row {
 
 fn keep_alive(family: Family) -> Row {
     let l = tcp_flow(family);
-    let probe_out = || l.segment_out(flag::ACK).sequence(u32::MAX);
-    let probe_back = || l.segment_back(flag::ACK).sequence(u32::MAX).payload(b"\0");
+    let probe_out = || l.segment_out(flag::ACK).behind(1);
+    let probe_back = || l.segment_back(flag::ACK).behind(1).payload(b"\0");
     row(&["RFC9293-KA", "E140"], format!("{family:?}: keep-alives every two hours, either way"))
         .established(&l)
         .wait(7_200)
@@ -119,7 +116,7 @@ fn closing(family: Family) -> Row {
     .wait(239)
     .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
     .wait(239)
-    .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+    .inbound(l.segment_back(FIN_ACK).behind(1), belongs_to(&l).marked(mark::FIN))
     .then(&l, FlowState::LastAck)
     .wait(241)
     .inbound(l.segment_back(FIN_ACK), refused(Reason::FlowExpired))
@@ -130,7 +127,7 @@ fn time_wait(family: Family) -> Row {
     row(&["RFC9293-2MSL"], format!("{family:?}: a closed connection is remembered two minutes"))
         .closed(&l)
         .wait(119)
-        .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+        .inbound(l.segment_back(FIN_ACK).behind(1), belongs_to(&l).marked(mark::FIN))
         .wait(121)
         .inbound(l.segment_back(FIN_ACK), refused(Reason::FlowExpired))
 }
@@ -157,23 +154,42 @@ fn separate_timeouts(family: Family) -> Row {
     row(&["RFC7857-2.1", "RFC5382-REQ-5"], format!("{family:?}: each timeout is set on its own"))
         .config(|config| {
             let secs = |secs: u64| Ticks(secs * u64::from(TICKS_PER_SEC));
-            config.timeouts[TimeoutClass::TcpHalfOpen as usize] = secs(10);
-            config.timeouts[TimeoutClass::TcpEstablished as usize] = secs(1_000);
-            config.timeouts[TimeoutClass::TcpClosing as usize] = secs(100);
-            config.timeouts[TimeoutClass::TcpTimeWait as usize] = secs(20);
+            for (class, timeout) in [
+                (TimeoutClass::TcpSynSent, 10),
+                (TimeoutClass::TcpSynReceived, 20),
+                (TimeoutClass::TcpEstablished, 1_000),
+                (TimeoutClass::TcpFinWait, 100),
+                (TimeoutClass::TcpCloseWait, 200),
+                (TimeoutClass::TcpLastAck, 300),
+                (TimeoutClass::TcpTimeWait, 30),
+                (TimeoutClass::TcpClosed, 40),
+            ] {
+                config.timeouts[class as usize] = secs(timeout);
+            }
         })
         .outbound(l.segment_out(flag::SYN), opens(&l))
         .wait(11)
         .inbound(l.segment_back(SYN_ACK), refused(Reason::FlowExpired))
-        .established(&l)
+        .outbound(l.segment_out(flag::SYN), opens(&l))
+        .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
+        .wait(18)
+        .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
         .wait(999)
         .outbound(l.segment_out(FIN_ACK), belongs_to(&l).marked(mark::FIN))
         .wait(99)
         .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+        .wait(299)
         .outbound(l.segment_out(flag::ACK), belongs_to(&l).marked(mark::LAST_ACK))
-        .wait(19)
+        .wait(29)
         .inbound(l.segment_back(flag::ACK), belongs_to(&l).marked(mark::LAST_ACK))
-        .wait(21)
+        .wait(31)
+        .inbound(l.segment_back(flag::ACK), refused(Reason::FlowExpired))
+        .established(&l)
+        .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+        .wait(199)
+        .outbound(l.segment_out(flag::ACK), belongs_to(&l))
+        .inbound(l.segment_back(flag::RST), belongs_to(&l).resetting())
+        .wait(41)
         .inbound(l.segment_back(flag::ACK), refused(Reason::FlowExpired))
 }
 

@@ -10,6 +10,7 @@
 
 mod damage;
 mod hooks;
+mod hosts;
 mod namespaces;
 mod reading;
 mod uplinks;
@@ -20,7 +21,7 @@ use gateway_common::config::Config;
 use gateway_userspace::{
     datapath::{
         self, AttachOutcome, AttachRequest, DatapathError, Gateway, GatewayName, HookChoice,
-        IngressHook, TableSizes, TcChoice, TcMeans,
+        HostLimits, IngressHook, TableSizes, TcChoice, TcMeans,
     },
     net::interface::{self, Interface},
 };
@@ -103,6 +104,17 @@ fn attach(
     hook: HookChoice,
     tc: TcChoice,
 ) -> Result<AttachOutcome, DatapathError> {
+    attach_with(bpffs, name, uplinks, (hook, tc), HostLimits::default())
+}
+
+/// Attaches a gateway with limits of each host.
+fn attach_with(
+    bpffs: &Bpffs,
+    name: &GatewayName,
+    uplinks: &[&str],
+    (hook, tc): (HookChoice, TcChoice),
+    hosts: HostLimits,
+) -> Result<AttachOutcome, DatapathError> {
     let uplinks: Vec<String> = uplinks.iter().map(|&uplink| uplink.to_owned()).collect();
     let config = Config::new(250);
     datapath::attach(&AttachRequest {
@@ -112,6 +124,7 @@ fn attach(
         hook,
         tc,
         tables: TABLES,
+        hosts,
         config: &config,
     })
 }

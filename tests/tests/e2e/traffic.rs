@@ -20,7 +20,8 @@ in_every_hook!(what_inside_opens_is_answered);
 in_every_hook!(a_half_closed_connection_still_delivers);
 
 /// RFC6092-REC-31, RFC6092-REC-17, RFC4890-4.3.1-ECHO, RFC2979-3: TCP, UDP and ping work as
-/// without a gateway, for hosts behind it and for itself, and nothing at all is dropped.
+/// without a gateway, for hosts behind it and for itself, and nothing at all is dropped. E152: over
+/// these links an answer may be back before its question's sender goes on.
 fn what_inside_opens_is_answered(hook: Hook) {
     let lab = Lab::new();
     let _services = services(&lab);

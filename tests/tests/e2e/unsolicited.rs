@@ -24,9 +24,9 @@ in_every_hook!(what_outside_starts_is_dropped);
 in_every_hook!(only_the_peer_may_answer);
 in_every_hook!(forged_segments_reach_nobody);
 
-/// RFC6092-REC-50, RFC6092-REC-8, RFC6092-REC-34 (silent profile), E124: connections, datagrams
-/// and pings from outside get no answer, reach no socket and open no flow, whether they are for
-/// a host behind the gateway or for itself.
+/// RFC6092-REC-50, RFC6092-REC-8, RFC5382-REQ-4, RFC7084-G-2, E124: connections, datagrams and
+/// pings from outside get no answer, reach no socket and open no flow, whether they are for a host
+/// behind the gateway or for itself.
 fn what_outside_starts_is_dropped(hook: Hook) {
     let lab = Lab::new();
     lab.attach(hook);
@@ -148,14 +148,14 @@ fn other_protocols_follow_the_same_rule() {
     let (router, gateway) =
         (Link::open(&lab.router, "gateway"), Link::open(&lab.gateway, "uplink"));
     for family in FAMILIES {
-        let chunk = [1, 0, 0, 4];
+        let data = [0, 3, 0, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 7, 0, 0, 0];
         let from = |source: Dual, destination: Dual| {
             let packet = || datagram(family, source, destination);
             [
                 packet().protocol(50, &[7; 24]),
                 packet().protocol(253, b"experiment"),
                 packet().protocol(47, &[0, 0, 0x86, 0xdd, 0, 0, 0, 0]),
-                packet().sctp(5000, 5000, 1, &chunk),
+                packet().sctp(5000, 5000, 1, &data),
             ]
         };
         lab.expect_drops("no-flow", 4, || {

@@ -1,10 +1,13 @@
-//! Frames near the edge: those of the conformance table with a few bytes changed.
+//! Traffic near the edge: stories of the conformance table, and its frames with a few bytes changed.
 
 use std::sync::LazyLock;
 
 use gateway_common::tuple::Direction;
 use proptest::{collection::vec, option, prelude::*, sample::Index};
-use tests::{model::Frame, rows};
+use tests::{
+    model::Frame,
+    rows::{self, Row, Step},
+};
 
 /// A frame on its way.
 #[derive(Clone, Debug)]
@@ -13,11 +16,22 @@ pub(crate) struct Travelling {
     pub(crate) frame: Frame,
 }
 
-/// Every frame of the conformance table.
-static CORPUS: LazyLock<Vec<Travelling>> = LazyLock::new(|| {
-    let steps = rows::all().into_iter().flat_map(|row| row.steps);
-    steps.map(|step| Travelling { direction: step.direction, frame: step.frame }).collect()
+/// The frames of the conformance table, row by row.
+static STORIES: LazyLock<Vec<Vec<Travelling>>> = LazyLock::new(|| {
+    let travelling = |step: Step| Travelling { direction: step.direction, frame: step.frame };
+    let story = |row: Row| row.steps.into_iter().map(travelling).collect();
+    rows::all().into_iter().map(story).collect()
 });
+
+/// The same in one list.
+static CORPUS: LazyLock<Vec<Travelling>> = LazyLock::new(|| STORIES.concat());
+
+/// Some frames: whole rows, in which everything follows from what went before, and single ones.
+pub(crate) fn traffic(pieces_max: usize) -> impl Strategy<Value = Vec<Travelling>> {
+    let story = any::<Index>().prop_map(|which| which.get(&STORIES).clone());
+    let single = travelling().prop_map(|travelling| vec![travelling]);
+    vec(prop_oneof![1 => story, 3 => single], 1..pieces_max).prop_map(|pieces| pieces.concat())
+}
 
 /// A frame of the table, usually with some bytes changed or its end cut off.
 pub(crate) fn travelling() -> impl Strategy<Value = Travelling> {

@@ -38,7 +38,7 @@ enum FlowCommand {
     Get,
     /// Delete the flows that match the filters; at least one filter is needed
     Delete,
-    /// Delete all flows
+    /// Delete all flows, also what is left of expired ones
     Flush,
 }
 
@@ -46,15 +46,18 @@ pub(super) fn run(context: &Context, args: &FlowArgs) -> Result<View> {
     let FlowArgs { filter, .. } = args;
     let command = args.command.unwrap_or(FlowCommand::Show);
     check_filter(command, filter)?;
-    let mut gateway = select::open(context, args.name.as_ref())?;
+    let gateway = select::open(context, args.name.as_ref())?;
     let flows = LiveFlows::read(&gateway)?.matching(filter);
     let name = gateway.name().to_string();
     Ok(match command {
         FlowCommand::Show => View::FlowList(FlowListView { flows: flows.views() }),
         FlowCommand::Count => View::FlowCount(FlowCountView { name, count: flows.len() }),
         FlowCommand::Get => View::Flow(flows.only()?),
-        FlowCommand::Delete | FlowCommand::Flush => {
-            View::FlowsRemoved(FlowsRemovedView { name, deleted: flows.remove(&mut gateway)? })
+        FlowCommand::Delete => {
+            View::FlowsRemoved(FlowsRemovedView { name, deleted: flows.remove(&gateway)? })
+        }
+        FlowCommand::Flush => {
+            View::FlowsRemoved(FlowsRemovedView { name, deleted: flows.flush(&gateway)? })
         }
     })
 }

@@ -1,8 +1,6 @@
 //! The live flows of a gateway, from both tables.
 
-use gateway_common::{
-    config::Config, flow::FlowEntry, tables::Table, timeouts::Ticks, tuple::FlowKey,
-};
+use gateway_common::{config::Config, flow::FlowEntry, timeouts::Ticks, tuple::FlowKey};
 
 use super::filter::Filter;
 use crate::{
@@ -15,6 +13,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct LiveFlows {
     flows: Vec<(FlowKey, FlowEntry)>,
+    /// Flows that are over but not yet deleted.
+    expired: Vec<FlowKey>,
     now: Ticks,
     config: Config,
 }
@@ -27,10 +27,12 @@ impl LiveFlows {
         Ok(Self::new(flows, now, &config))
     }
 
-    fn new(mut flows: Vec<(FlowKey, FlowEntry)>, now: Ticks, config: &Config) -> Self {
-        flows.retain(|(key, entry)| entry.is_live(key, now, config));
+    fn new(flows: Vec<(FlowKey, FlowEntry)>, now: Ticks, config: &Config) -> Self {
+        let (mut flows, expired): (Vec<_>, Vec<_>) =
+            flows.into_iter().partition(|(key, entry)| entry.is_live(key, now, config));
         flows.sort_by_key(|(key, _)| sort_key(key));
-        Self { flows, now, config: *config }
+        let expired = expired.into_iter().map(|(key, _)| key).collect();
+        Self { flows, expired, now, config: *config }
     }
 
     /// Only those that `filter` matches.
@@ -64,14 +66,20 @@ impl LiveFlows {
         }
     }
 
-    /// Deletes the flows from both tables and returns how many there still were.
-    pub(super) fn remove(&self, gateway: &mut Gateway) -> Result<usize> {
+    /// Deletes the flows and returns how many there still were.
+    pub(super) fn remove(&self, gateway: &Gateway) -> Result<usize> {
         let mut removed = 0;
         for (key, _) in &self.flows {
-            // A flow moves only from half-open to established, so this order misses none.
-            let half_open = gateway.remove(Table::HalfOpen, key)?;
-            let established = gateway.remove(Table::Established, key)?;
-            removed += usize::from(half_open || established);
+            removed += usize::from(gateway.forget(key)?);
+        }
+        Ok(removed)
+    }
+
+    /// Deletes the flows as [`Self::remove`] does, and what is left of expired ones.
+    pub(super) fn flush(&self, gateway: &Gateway) -> Result<usize> {
+        let removed = self.remove(gateway)?;
+        for key in &self.expired {
+            gateway.forget(key)?;
         }
         Ok(removed)
     }
@@ -109,6 +117,7 @@ mod tests {
         let before_it = udp(2, 120 * 100 - 1);
         let flows = LiveFlows::new(vec![at_deadline, before_it], NOW, &config);
         assert_eq!(local_ports(&flows), [2]);
+        assert_eq!(flows.expired, [at_deadline.0], "what 'flow flush' removes as well");
     }
 
     #[test]

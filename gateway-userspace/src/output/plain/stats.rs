@@ -51,9 +51,16 @@ pub(super) fn rates(view: &RatesView) -> String {
 
 /// How full the flow tables are, in one line.
 pub(super) fn flow_tables(flows: FlowTablesView) -> String {
+    let FlowTablesView { half_open, established, half_open_max, established_max, .. } = flows;
+    let expired = |flows: usize| match flows {
+        0 => String::new(),
+        flows => format!(" and {flows} expired"),
+    };
     format!(
-        "half-open {} of {}, established {} of {}",
-        flows.half_open, flows.half_open_max, flows.established, flows.established_max
+        "half-open {half_open}{} of {half_open_max}, established {established}{} of \
+         {established_max}",
+        expired(flows.half_open_expired),
+        expired(flows.established_expired),
     )
 }
 
@@ -89,8 +96,8 @@ DIRECTION  VERDICT  REASON   PACKETS  BYTES
 in         drop     no-flow       12   1234
 out        pass     flow           3    222
 
-flows:  half-open 1 of 1024, established 2 of 4096
-events: created 5, promoted 3, established-full 0
+flows:  half-open 1 of 1024, established 2 and 7 expired of 4096
+events: created 5, promoted 3, established-full 0, host-share-full 2, host-overflow 9, host-recycled 1
 ";
         assert_eq!(stats(&view(12)), expected);
     }
@@ -118,8 +125,10 @@ events: created 5, promoted 3, established-full 0
                 established: 2,
                 half_open_max: 1_024,
                 established_max: 4_096,
+                half_open_expired: 0,
+                established_expired: 7,
             },
-            events: EventsView(FlowEvent::ALL.into_iter().zip([5, 3, 0]).collect()),
+            events: EventsView(FlowEvent::ALL.into_iter().zip([5, 3, 0, 2, 9, 1]).collect()),
         }
     }
 }

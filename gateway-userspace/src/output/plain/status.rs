@@ -4,10 +4,11 @@ use super::stats::flow_tables;
 use crate::{
     output::{
         table::{numbers, render, words},
-        units::duration,
+        units::{duration, plural},
     },
     view::{
-        AllowView, AttachmentView, GatewayView, PolicyView, StatusElement, StatusView, UplinkView,
+        AllowView, AttachmentView, GatewayView, HostView, PolicyView, PressureView, StatusElement,
+        StatusView, UplinkView,
     },
 };
 
@@ -65,8 +66,11 @@ pub(super) fn policy(policy: &PolicyView) -> String {
         (true, prefixes) => format!("refused except {}", prefixes.join(", ")),
     };
     format!(
-        "timeouts:   {}\nallowed in: {}\nethertypes: {}\nmartians:   {martians}\n",
-        timeouts.join(", "),
+        "per host:   half-open {}, established {}\ntimeouts:   {}\nallowed in: {}\n\
+         ethertypes: {}\nmartians:   {martians}\n",
+        policy.half_open_per_host,
+        policy.established_per_host,
+        wrapped(&timeouts),
         or_nothing(&allowed(policy.allow)),
         or_nothing(&policy.pass_ethertypes),
     )
@@ -75,11 +79,58 @@ pub(super) fn policy(policy: &PolicyView) -> String {
 fn gateway(gateway: &GatewayView) -> String {
     let GatewayView { name, mode, abi_version, .. } = gateway;
     format!(
-        "gateway {name}: {mode} (map layout {abi_version})\n\n{}\nflows:      {}\n{}",
+        "gateway {name}: {mode} (map layout {abi_version})\n\n{}\nflows:      {}\n{}{}",
         uplinks(&gateway.uplinks),
         flow_tables(gateway.flows),
         policy(&gateway.policy),
+        gateway.pressure.iter().map(pressure).collect::<String>(),
     )
+}
+
+/// A limit that flows met, as a paragraph.
+fn pressure(pressure: &PressureView) -> String {
+    let PressureView { event, count, meaning, remedy, hosts } = pressure;
+    let times = plural(usize::try_from(*count).unwrap_or(usize::MAX), "time", "times");
+    let shown: Vec<_> = hosts.iter().take(HOSTS_SHOWN).map(host).collect();
+    let now = match hosts.len() {
+        0 => String::new(),
+        1..=HOSTS_SHOWN => format!("  now: {}\n", shown.join(", ")),
+        all => format!("  now: {} and {} more\n", shown.join(", "), all - HOSTS_SHOWN),
+    };
+    format!("\nwarning: {event} {count} {times}: {meaning}\n  what to do: {remedy}\n{now}")
+}
+
+/// Hosts that are listed for people; JSON has all of them.
+const HOSTS_SHOWN: usize = 8;
+
+/// An inside host, such as `10.0.0.5 (vlan 100.7)`.
+fn host(host: &HostView) -> String {
+    let HostView { address, vlan, vlan_inner } = host;
+    match (vlan, vlan_inner) {
+        (None, None) => address.to_string(),
+        (Some(outer), None) => format!("{address} (vlan {outer})"),
+        (outer, Some(inner)) => format!("{address} (vlan {}.{inner})", outer.unwrap_or_default()),
+    }
+}
+
+/// A list in lines that fit a terminal, below each other behind the name of a value.
+fn wrapped(values: &[String]) -> String {
+    const WIDTH: usize = 84;
+    const INDENT: &str = "            ";
+    let mut text = String::new();
+    let mut column = 0;
+    for value in values {
+        if column + value.len() > WIDTH {
+            text += ",\n";
+            text += INDENT;
+            column = 0;
+        } else if column > 0 {
+            text += ", ";
+        }
+        text += value;
+        column += value.len() + 2;
+    }
+    text
 }
 
 fn allowed(allow: AllowView) -> Vec<String> {
@@ -107,10 +158,17 @@ fn yes_or_no(value: bool) -> String {
 
 #[cfg(test)]
 mod tests {
+    use gateway_common::{
+        counter::FlowEvent,
+        host::HostKey,
+        tuple::{Address, VlanPath},
+    };
+
     use super::*;
     use crate::{
+        datapath::TableSizes,
         settings::Settings,
-        view::{FlowTablesView, UnreadableView},
+        view::{EventsView, FlowTablesView, UnreadableView},
     };
 
     #[test]
@@ -130,16 +188,19 @@ mod tests {
         let expected = "\
 gateway old: unreadable: too old
 
-gateway wan: armed (map layout 1)
+gateway wan: armed (map layout 2)
 
 UPLINK  IFINDEX  PRESENT  HOOK  INGRESS  EGRESS
 eth0          2  yes      xdp   xdp #17  tcx #18
 eth1         11  no       -     missing  missing
 
 flows:      half-open 1 of 1024, established 2 of 4096
-timeouts:   tcp_half_open 4m0s, tcp_established 2h4m, tcp_closing 4m0s, tcp_time_wait 2m0s, \
-udp_unreplied 2m0s, udp 5m0s, udp_dns 30s, icmp 1m0s, sctp_half_open 4m0s, \
-sctp_established 2h4m, other 5m0s
+per host:   half-open 128, established 3072
+timeouts:   tcp_syn_sent 4m0s, tcp_syn_received 4m0s, tcp_established 2h4m, tcp_fin_wait 4m0s,
+            tcp_close_wait 4m0s, tcp_last_ack 4m0s, tcp_time_wait 2m0s, tcp_closed 4m0s,
+            udp_unreplied 2m0s, udp 5m0s, udp_dns 30s, icmp 1m0s, sctp_half_open 4m0s,
+            sctp_established 2h4m, sctp_closing 4m0s, dccp_half_open 8m0s, dccp_established 2h4m,
+            other 5m0s
 allowed in: ping, dhcp_client
 ethertypes: 0x88b5, 0x88b6
 martians:   refused except 10.0.0.0/8, fc00::/7
@@ -147,10 +208,46 @@ martians:   refused except 10.0.0.0/8, fc00::/7
         assert_eq!(status(&view), expected);
     }
 
+    #[test]
+    fn limits_that_were_met_follow_with_their_remedy() {
+        let host = |last, outer| HostKey {
+            address: Address::from_ipv4([10, 0, 0, last]),
+            vlan: VlanPath { outer, inner: 0 },
+        };
+        let many: Vec<_> = (1..=11).map(|last| host(last, 0)).collect();
+        let met = [
+            PressureView::new(FlowEvent::EstablishedFull, 1, &[]),
+            PressureView::new(FlowEvent::HostShareFull, 20, &[host(5, 0), host(6, 100)]),
+            PressureView::new(FlowEvent::HostOverflow, 3, &many),
+        ];
+        let view = GatewayView { pressure: met.into_iter().flatten().collect(), ..wan() };
+        let text = gateway(&view);
+        let (_, warnings) = text.split_once("fc00::/7\n\n").expect("warnings come last");
+        let lines: Vec<_> = warnings.lines().filter(|line| !line.is_empty()).collect();
+        let beginnings = [
+            "warning: established-full 1 time: the table of established flows was full ",
+            "  what to do: raise 'established_max' in [flows], ",
+            "warning: host-share-full 20 times: an inside host held its whole share ",
+            "  what to do: if the host is meant to have so many flows, ",
+            "  now: 10.0.0.5, 10.0.0.6 (vlan 100)",
+            "warning: host-overflow 3 times: an inside host opened flows faster ",
+            "  what to do: look for a scan with ",
+            "  now: 10.0.0.1, 10.0.0.2, 10.0.0.3, 10.0.0.4, 10.0.0.5, 10.0.0.6, 10.0.0.7, \
+             10.0.0.8 and 3 more",
+        ];
+        assert_eq!(lines.len(), beginnings.len(), "{warnings}");
+        for (line, beginning) in lines.iter().zip(beginnings) {
+            assert!(line.starts_with(beginning), "{line}");
+        }
+    }
+
     fn wan() -> GatewayView {
         let text = "allow.ping = true\nlink.pass_ethertypes = [0x88b5, 0x88b6]\n\
                     martians.except = ['10.0.0.0/8']";
-        let (settings, _) = Settings::parse(text).expect("valid file");
+        let (settings, _) = Settings::parse(text, 1 << 30).expect("valid file");
+        let tables = TableSizes { half_open_max: 1_024, established_max: 4_096 };
+        let shares = settings.hosts.within(tables);
+        let config = shares.apply(&settings.to_config(250, true), shares.half_open);
         let attached = |attachment, program_id| Some(AttachmentView { program_id, attachment });
         let eth0 = UplinkView {
             name: "eth0".to_owned(),
@@ -171,15 +268,18 @@ martians:   refused except 10.0.0.0/8, fc00::/7
         GatewayView {
             name: "wan".to_owned(),
             mode: "armed",
-            abi_version: 1,
+            abi_version: 2,
             uplinks: vec![eth0, eth1],
             flows: FlowTablesView {
                 half_open: 1,
                 established: 2,
                 half_open_max: 1_024,
                 established_max: 4_096,
+                ..FlowTablesView::default()
             },
-            policy: PolicyView::from(&settings.to_config(250, true)),
+            events: EventsView::default(),
+            pressure: Vec::new(),
+            policy: PolicyView::from(&config),
         }
     }
 }

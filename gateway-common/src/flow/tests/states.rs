@@ -1,101 +1,9 @@
-//! TCP states and timeouts, without packets: segments go straight to the state machine.
+//! States, timeouts and marks.
 
-use network_types::ip::IpProto;
 use proptest::prelude::*;
 
-use super::{
-    FlowEntry, FlowState, FlowUpdate,
-    tcp::{self, Outbound, Segment, Trace},
-};
-use crate::{
-    config::Config,
-    timeouts::{Ticks, TimeoutClass},
-    tuple::{Direction, FlowKey},
-    verdict::Reason,
-    wire::tcp::flag,
-};
-use Direction::{Inbound, Outbound as Out};
-use Segment::{Ack, Fin, Rst, Syn, SynAck};
-
-/// A connection under a clock that the test moves.
-struct Connection {
-    entry: FlowEntry,
-    now: Ticks,
-}
-
-fn key() -> FlowKey {
-    FlowKey { protocol: IpProto::Tcp as u8, ..FlowKey::default() }
-}
-
-const TICKS_PER_SEC: u32 = 250;
-
-impl Connection {
-    fn open(segment: Segment) -> Self {
-        let now = Ticks(1_000_000);
-        let marks = tcp::opening(segment).expect("the segment opens a flow");
-        let mut connection =
-            Self { entry: FlowEntry { created: now, ..FlowEntry::default() }, now };
-        connection.apply(Out, Trace { refreshes: true, resets: false, marks });
-        connection
-    }
-
-    fn apply(&mut self, direction: Direction, trace: Trace) {
-        self.entry.apply(&FlowUpdate {
-            direction,
-            packets: 1,
-            bytes: 40,
-            seen: trace.refreshes.then_some(self.now),
-            reset: trace.resets.then_some(self.now),
-            marks: trace.marks,
-        });
-    }
-
-    /// Each segment comes one second after the one before.
-    fn take(&mut self, direction: Direction, segment: Segment) -> Result<(), Reason> {
-        self.now = self.now + Ticks(u64::from(TICKS_PER_SEC));
-        let trace = match direction {
-            Inbound => tcp::inbound(&self.entry, segment)?,
-            Out => match tcp::outbound(&self.entry, segment) {
-                Outbound::Continue(trace) => trace,
-                Outbound::Reopen => {
-                    let now = self.now;
-                    *self = Self { now, ..Self::open(segment) };
-                    return Ok(());
-                }
-            },
-        };
-        self.apply(direction, trace);
-        Ok(())
-    }
-
-    fn after(mut self, segments: &[(Direction, Segment)]) -> Self {
-        for &(direction, segment) in segments {
-            self.take(direction, segment).unwrap_or_else(|reason| {
-                panic!("{direction:?} {segment:?} in {:?}: {reason:?}", self.state())
-            });
-        }
-        self
-    }
-
-    fn state(&self) -> FlowState {
-        tcp::state(&self.entry)
-    }
-
-    fn class(&self) -> TimeoutClass {
-        self.entry.timeout_class(&key())
-    }
-
-    fn secs_left(&self) -> u64 {
-        let deadline = self.entry.deadline(&key(), &Config::new(TICKS_PER_SEC));
-        deadline.since(self.now).to_ms(TICKS_PER_SEC) / 1000
-    }
-}
-
-const HANDSHAKE: [(Direction, Segment); 2] = [(Inbound, SynAck), (Out, Ack)];
-
-fn established() -> Connection {
-    Connection::open(Syn).after(&HANDSHAKE)
-}
+use super::{Connection, established, *};
+use crate::flow::mark;
 
 /// RFC6092-REC-31, RFC6092-REC-35.
 #[test]
@@ -112,10 +20,18 @@ fn a_handshake_establishes() {
 /// RFC6092-REC-31, RFC9293-SO, E130.
 #[test]
 fn both_sides_may_open_at_the_same_time() {
-    let connection = Connection::open(Syn).after(&[(Inbound, Syn), (Out, SynAck)]);
-    assert_eq!(connection.state(), FlowState::Established);
-    let connection = connection.after(&[(Inbound, SynAck), (Out, Ack), (Inbound, Ack)]);
-    assert_eq!(connection.state(), FlowState::Established);
+    let mut connection = Connection::open(Syn).after(&[(Inbound, Syn)]);
+    assert_eq!(connection.state(), FlowState::SynReceived);
+    // Both repeat their SYN with an acknowledgement of the other's.
+    for direction in [Out, Inbound] {
+        let mut header = connection.header(direction, SynAck, 0);
+        header.sequence = header.sequence.wrapping_sub(1);
+        connection.forge(direction, SynAck, &header).expect("it fits");
+        // A SYN that anybody could have sent proves nothing, its answer does.
+        assert_eq!(connection.state(), FlowState::SynReceived);
+    }
+    let connection = connection.after(&[(Out, Ack), (Inbound, Ack), (Inbound, Fin), (Out, Fin)]);
+    assert_eq!(connection.state(), FlowState::LastAck);
 }
 
 /// RFC6092-REC-31, RFC6092-REC-35, E139.
@@ -126,7 +42,7 @@ fn closing_goes_through_its_states() {
     let half_closed = half_closed.after(&[(Inbound, Ack), (Inbound, Ack), (Out, Ack)]);
     assert_eq!((half_closed.state(), half_closed.secs_left()), (FlowState::FinWait, 240));
     let last = half_closed.after(&[(Inbound, Fin)]);
-    assert_eq!((last.state(), last.class()), (FlowState::LastAck, TimeoutClass::TcpClosing));
+    assert_eq!((last.state(), last.class()), (FlowState::LastAck, TimeoutClass::TcpLastAck));
     let over = last.after(&[(Out, Ack)]);
     assert_eq!((over.state(), over.secs_left()), (FlowState::TimeWait, 120));
     // A FIN that is sent again still meets its flow (RFC9293-2MSL).
@@ -163,15 +79,27 @@ fn only_inside_reuses_ports() {
     }
     let mut alive = established();
     assert_eq!(alive.take(Inbound, Syn), Err(Reason::TcpState));
-    assert_eq!(alive.after(&[(Out, Syn)]).state(), FlowState::Established);
+    // A repeated SYN is that of this connection, one with another number begins a new one.
+    let mut repeated = alive.clone();
+    let header = TcpHeader { sequence: INSIDE.next, ..alive.header(Out, Syn, 0) };
+    repeated.forge(Out, Syn, &header).expect("what inside sends passes");
+    assert_eq!(repeated.state(), FlowState::Established);
+    let restarted = alive.restart(Out, 0x7000_0000).after(&[(Out, Syn)]);
+    assert_eq!(restarted.state(), FlowState::SynSent);
+    assert_eq!(restarted.after(&HANDSHAKE).state(), FlowState::Established);
 }
 
 /// RFC5961-4.2: the server still holds an old connection and challenges our SYN.
 #[test]
 fn a_challenge_to_our_syn_opens_nothing() {
-    let challenged = Connection::open(Syn).after(&[(Inbound, Ack)]);
+    let mut challenged = Connection::open(Syn);
+    let old = TcpHeader { sequence: 77, acknowledgement: 99, ..challenged.header(Inbound, Ack, 0) };
+    challenged.forge(Inbound, Ack, &old).expect("it may be a challenge");
     assert_eq!((challenged.state(), challenged.secs_left()), (FlowState::SynSent, 239));
-    let retried = challenged.after(&[(Out, Rst), (Out, Syn), (Inbound, SynAck), (Out, Ack)]);
+    let reset = TcpHeader { sequence: 99, flags: flag::RST, ..challenged.header(Out, Rst, 0) };
+    challenged.forge(Out, Rst, &reset).expect("what inside sends passes");
+    assert_eq!(challenged.state(), FlowState::Closed);
+    let retried = challenged.restart(Out, 5).after(&[(Out, Syn), (Inbound, SynAck), (Out, Ack)]);
     assert_eq!(retried.state(), FlowState::Established);
 }
 
@@ -181,10 +109,12 @@ fn only_data_or_a_syn_open_a_flow() {
     let mut picked_up = Connection::open(Ack);
     assert_eq!((picked_up.state(), picked_up.secs_left()), (FlowState::Established, 240));
     assert_eq!(picked_up.take(Inbound, Syn), Err(Reason::TcpState));
+    let picked = picked_up.clone();
     let answered = picked_up.after(&[(Inbound, Ack)]);
     assert_eq!((answered.state(), answered.secs_left()), (FlowState::Established, 7440));
     for segment in [SynAck, Fin, Rst] {
-        assert_eq!(tcp::opening(segment), None, "{segment:?}");
+        let header = picked.header(Out, segment, 0);
+        assert_eq!(tcp::opening(segment, &header), None, "{segment:?}");
     }
 }
 
@@ -233,10 +163,10 @@ proptest! {
         let mut connection = Connection::open(Syn);
         for (direction, segment) in segments {
             let before = connection.entry;
-            if tcp::outbound(&before, segment) == Outbound::Reopen && direction == Out {
+            _ = connection.take(direction, segment);
+            if connection.entry.created != before.created {
                 continue;
             }
-            _ = connection.take(direction, segment);
             for direction in Direction::ALL {
                 let (old, new) = (before.half(direction), connection.entry.half(direction));
                 prop_assert_eq!(old.marks & !new.marks, 0);
@@ -244,4 +174,14 @@ proptest! {
             }
         }
     }
+}
+
+/// RFC6092-REC-32: inside acknowledges an answer that took another way.
+#[test]
+fn an_answer_that_was_not_seen_makes_a_flow_in_mid_stream() {
+    let asymmetric = Connection::open(Syn).after(&[(Out, Ack)]);
+    assert!(asymmetric.entry.outbound.has(mark::PICKED_UP));
+    assert_eq!((asymmetric.state(), asymmetric.secs_left()), (FlowState::Established, 240));
+    let answered = asymmetric.restart(Inbound, 0x4000_0000).after(&[(Inbound, Ack), (Out, Ack)]);
+    assert_eq!((answered.state(), answered.secs_left()), (FlowState::Established, 7440));
 }

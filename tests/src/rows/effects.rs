@@ -1,0 +1,206 @@
+//! The state after a packet, told from the state before and what the packet must change.
+
+use gateway_common::{
+    config::Config,
+    counter::Counter,
+    flow::{
+        FlowEntry, FlowHalf, mark,
+        window::{Granted, Sent},
+    },
+    fragment::PeerKey,
+    host::{HostKey, Overflow, Paid},
+    limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
+    tables::Table,
+    timeouts::Ticks,
+    tuple::{Direction, FlowKey},
+    verdict::Reason,
+};
+
+use super::{
+    Step,
+    conversation::Record,
+    expect::{Bytes, Effect, Trace},
+};
+use crate::{packet::tcp::on_the_wire, state::State};
+
+/// When a packet was judged: not before `earliest` and not after `latest`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// The earliest it can have been.
+    pub(super) earliest: Ticks,
+    /// The latest it can have been.
+    pub(super) latest: Ticks,
+}
+
+impl Moment {
+    /// `time`, or the earliest possible moment if `time` lies in this one: so that times of one
+    /// packet can be compared without knowing it to the tick.
+    pub(super) fn snap(self, time: Ticks, ahead: Ticks) -> Ticks {
+        let within = self.earliest + ahead <= time && time <= self.latest + ahead;
+        if within { self.earliest + ahead } else { time }
+    }
+
+    /// Whether a new one of these periods began meanwhile.
+    pub(super) const fn straddles(self, period: Ticks) -> bool {
+        self.earliest.0 / period.0 != self.latest.0 / period.0
+    }
+}
+
+/// The state after `step`, given the one before.
+pub(super) fn after(step: &Step, before: &State, moment: Moment, config: &Config) -> State {
+    let mut state = before.clone();
+    let packets = u64::from(step.frame.segments);
+    let bytes = match step.expect.bytes {
+        Bytes::Packet => step.packet.ip_len(),
+        Bytes::Frame => step.frame.bytes.len() as u64,
+        Bytes::Given(bytes) => bytes,
+    };
+    let counter = Counter { packets, bytes };
+    add_verdict(&mut state, step.direction, step.expect.reason, counter);
+    let mut after = After { state: &mut state, now: moment.earliest, config };
+    match &step.expect.trace {
+        Some(trace) if trace.opens => after.open(trace, counter),
+        Some(trace) => after.update(trace, step.direction, counter),
+        None => {}
+    }
+    for effect in &step.expect.effects {
+        after.apply(*effect);
+    }
+    state
+}
+
+fn add_verdict(state: &mut State, direction: Direction, reason: Reason, more: Counter) {
+    let slot = reason.slot(direction);
+    let verdicts = &mut state.verdicts;
+    match verdicts.binary_search_by_key(&slot, |(direction, reason, _)| reason.slot(*direction)) {
+        Ok(index) => {
+            verdicts[index].2.packets += more.packets;
+            verdicts[index].2.bytes += more.bytes;
+        }
+        Err(index) => verdicts.insert(index, (direction, reason, more)),
+    }
+}
+
+/// A state in the making.
+struct After<'a> {
+    state: &'a mut State,
+    now: Ticks,
+    config: &'a Config,
+}
+
+impl After<'_> {
+    fn open(&mut self, trace: &Trace, counter: Counter) {
+        let Self { now, config, .. } = *self;
+        let Trace { key, marks, first, record, .. } = *trace;
+        let mut outbound = FlowHalf { seen: now, marks, ..FlowHalf::default() };
+        add(&mut outbound, counter, record);
+        let (generation, created) = (config.generation, now);
+        let first = on_the_wire(first);
+        let entry = FlowEntry { outbound, created, generation, first, ..FlowEntry::default() };
+        if self.state.flows.remove(&(Table::Established, key)).is_some() {
+            let held = self.state.holders.get_mut(&HostKey::of(&key));
+            *held.expect("whoever holds a flow is known") -= 1;
+        }
+        self.state.flows.insert((Table::HalfOpen, key), entry);
+        self.note_peers(trace.peers);
+        if marks & mark::OVERFLOW == 0 {
+            self.charge(HostKey::of(&key));
+        } else {
+            let place = self.state.overflow_taken % u64::from(config.overflow_slots);
+            self.state.overflow.insert(place, Overflow { created, key, zero: 0 });
+            self.state.overflow_taken += 1;
+        }
+    }
+
+    fn update(&mut self, trace: &Trace, direction: Direction, counter: Counter) {
+        let Trace { key, peers, refreshes, resets, marks, record, .. } = *trace;
+        let now = self.now;
+        let entry = find(self.state, &key);
+        let half = match direction {
+            Direction::Inbound => &mut entry.inbound,
+            Direction::Outbound => &mut entry.outbound,
+        };
+        let last_seen = half.seen;
+        add(half, counter, record);
+        half.seen = if refreshes { now } else { half.seen };
+        half.reset = if resets { now } else { half.reset };
+        half.marks |= marks;
+        match direction {
+            Direction::Inbound if refreshes => half.marks |= mark::OPENED,
+            Direction::Inbound => {}
+            Direction::Outbound => self.renew(peers, last_seen),
+        }
+    }
+
+    fn apply(&mut self, effect: Effect) {
+        match effect {
+            Effect::Promote(key) => {
+                let entry = self.remove_half_open(&key);
+                self.state.flows.insert((Table::Established, key), entry);
+                *self.state.holders.entry(HostKey::of(&key)).or_default() += 1;
+                if entry.outbound.marks & mark::OVERFLOW == 0 {
+                    self.refund(HostKey::of(&key));
+                }
+            }
+            Effect::Remove(key) => _ = self.remove_half_open(&key),
+            Effect::Count(event) => self.state.events[event as usize] += 1,
+            Effect::Admit(datagram) => {
+                let deadline = self.now + self.config.ticks(DATAGRAM_SECS);
+                self.state.datagrams.insert(datagram, deadline.0);
+            }
+        }
+    }
+
+    fn remove_half_open(&mut self, key: &FlowKey) -> FlowEntry {
+        let entry = self.state.flows.remove(&(Table::HalfOpen, *key));
+        entry.unwrap_or_else(|| panic!("{key:?} is not half open: the row begins wrongly"))
+    }
+
+    /// An opening costs the same whether it comes after others or after a while.
+    fn charge(&mut self, host: HostKey) {
+        let Paid(paid) = self.state.openers.get(&host).copied().unwrap_or_default();
+        let paid = paid.max(in_parts(self.now)) + self.config.opening_cost.0;
+        self.state.openers.insert(host, Paid(paid));
+    }
+
+    fn refund(&mut self, host: HostKey) {
+        let Paid(paid) = self.state.openers.get_mut(&host).expect("whoever opened is known");
+        *paid -= self.config.opening_cost.0;
+    }
+
+    /// A pair of hosts is noted again by the first packet from inside in each period.
+    fn renew(&mut self, peers: PeerKey, last_seen: Ticks) {
+        let period = self.config.ticks(PEER_RENEW_SECS).0;
+        if self.now.0 / period != last_seen.0 / period {
+            self.note_peers(peers);
+        }
+    }
+
+    fn note_peers(&mut self, peers: PeerKey) {
+        self.state.peers.insert(peers, (self.now + self.config.ticks(PEER_SECS)).0);
+    }
+}
+
+/// A moment in the unit of [`Paid`].
+pub(super) const fn in_parts(moment: Ticks) -> u64 {
+    moment.0 << 16
+}
+
+/// Counts a packet, and writes down what it says about its sender's numbers.
+fn add(half: &mut FlowHalf, counter: Counter, record: Option<Record>) {
+    half.packets += counter.packets;
+    half.bytes += counter.bytes;
+    if let Some(Record { end, window, acknowledged, edge, announced }) = record {
+        let [end, acknowledged, edge] = [end, acknowledged, edge].map(on_the_wire);
+        half.sent = Sent::new(end, u32::try_from(window).expect("windows are smaller"));
+        half.granted = Granted::new(acknowledged, edge);
+        half.announced = announced;
+    }
+}
+
+fn find<'a>(state: &'a mut State, key: &FlowKey) -> &'a mut FlowEntry {
+    let keys = [(Table::Established, *key), (Table::HalfOpen, *key)];
+    let key = keys.into_iter().find(|key| state.flows.contains_key(key));
+    let key = key.unwrap_or_else(|| panic!("{key:?} is not open: the row begins wrongly"));
+    state.flows.get_mut(&key).expect("it was just seen")
+}
