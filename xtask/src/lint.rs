@@ -6,7 +6,7 @@ use anyhow::{Result, bail};
 
 use crate::{
     bpf_cargo::BpfToolchain,
-    process::{attended, cargo, workspace},
+    process::{attended, cargo, cargo_without_object, workspace},
     setup,
     steps::{table, timed},
     toolchains,
@@ -46,13 +46,5 @@ fn clippy_host() -> Command {
 fn documentation() -> Command {
     let mut command = cargo_without_object();
     command.args(["doc", "--no-deps", "--keep-going"]).env("RUSTDOCFLAGS", "-Dwarnings");
-    command
-}
-
-/// These checks look at the host's sources alone, so a BPF program that does not link must not
-/// hide what they find. A target directory of their own keeps the empty object out of builds.
-fn cargo_without_object() -> Command {
-    let mut command = cargo();
-    command.env("EIGW_EBPF_SKIP", "1").env("CARGO_TARGET_DIR", workspace().join("target/lint"));
     command
 }

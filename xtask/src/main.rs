@@ -1,6 +1,7 @@
-//! The jobs of this workspace: set up, build, test, lint, demonstrate and measure.
+//! The jobs of this workspace: set up, build, test, lint, account, demonstrate and measure.
 //!
-//! `cargo xtask --help` lists them; each job is one file, but for the two that start a program of `tests`.
+//! `cargo xtask --help` lists them; each job is one file, but for those that start a program of
+//! `tests`.
 
 mod apt;
 mod bpf_cargo;
@@ -24,7 +25,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Set up, build, test, lint, demonstrate and measure the gateway.
+/// Set up, build, test, lint, demonstrate and measure the gateway, and list what it keeps.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
@@ -42,10 +43,14 @@ enum Job {
     Test(test::Args),
     /// Check formatting, clippy on the host and on the BPF target, and the documentation.
     Lint,
+    /// List every requirement with the code and the tests that keep it, or why it is not kept.
+    Conformance(program::Args),
     /// Show the gateway at work in network namespaces.
     Demo(program::Args),
     /// Measure what the gateway costs per packet and per connection.
     Bench(program::Args),
+    /// Send the same packets through the gateway and through nftables, and compare.
+    Differential(program::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,8 +59,10 @@ fn main() -> ExitCode {
         Job::Build(args) => build::run(&args).map(success),
         Job::Test(args) => test::run(&args),
         Job::Lint => lint::run().map(success),
+        Job::Conformance(args) => program::run_without_object("conformance", &args).map(success),
         Job::Demo(args) => program::run("demo", &args).map(success),
         Job::Bench(args) => program::run("bench", &args).map(success),
+        Job::Differential(args) => program::run("differential", &args).map(success),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

@@ -31,6 +31,14 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
+/// Cargo for what looks at the host's sources alone, so that a BPF program that does not link hides
+/// nothing. A target directory of its own keeps the empty object out of builds.
+pub(crate) fn cargo_without_object() -> Command {
+    let mut command = cargo();
+    command.env("EIGW_EBPF_SKIP", "1").env("CARGO_TARGET_DIR", workspace().join("target/lint"));
+    command
+}
+
 /// Runs a quick command and returns what it printed on stdout, trimmed.
 ///
 /// # Errors

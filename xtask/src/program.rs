@@ -1,11 +1,12 @@
-//! `cargo xtask demo` and `bench`: programs of the crate `tests`, set up and built first.
+//! `cargo xtask demo`, `bench`, `differential` and `conformance`: programs of the crate `tests`, built
+//! first.
 
 use std::ffi::OsString;
 
 use anyhow::Result;
 
 use crate::{
-    process::{attended, cargo},
+    process::{attended, cargo, cargo_without_object},
     setup,
 };
 
@@ -16,7 +17,7 @@ pub(crate) struct Args {
     args: Vec<OsString>,
 }
 
-/// Runs the program of that name.
+/// Runs the program of that name, which needs the gateway's programs and what `setup` installs.
 ///
 /// # Errors
 /// When setup, the build or the program fails.
@@ -24,5 +25,15 @@ pub(crate) fn run(name: &str, args: &Args) -> Result<()> {
     setup::ensure()?;
     let mut command = cargo();
     command.args(["run", "--release", "--package", "tests", "--bin", name, "--"]);
+    attended(command.args(&args.args))
+}
+
+/// Runs the program of that name, which looks at sources only: nothing is set up for it.
+///
+/// # Errors
+/// When the build or the program fails.
+pub(crate) fn run_without_object(name: &str, args: &Args) -> Result<()> {
+    let mut command = cargo_without_object();
+    command.args(["run", "--package", "tests", "--bin", name, "--"]);
     attended(command.args(&args.args))
 }

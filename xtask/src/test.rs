@@ -19,7 +19,15 @@ use crate::{
 /// The part of the tests that loads nothing into the kernel, as selections for `cargo test`.
 const UNPRIVILEGED: [&[&str]; 2] = [
     &["-p", "gateway-common", "-p", "gateway-userspace", "-p", "xtask", "--lib", "--bins"],
-    &["-p", "tests", "--test", "docs", "--test", "properties", "--test", "rows_host"],
+    &[
+        "-p",
+        "tests",
+        "--bin=differential",
+        "--test=conformance",
+        "--test=docs",
+        "--test=properties",
+        "--test=rows_host",
+    ],
 ];
 
 /// All of them.
