@@ -41,8 +41,7 @@ impl Machine {
     /// For a document.
     pub(crate) fn markdown(&self) -> String {
         let line = |(name, value): &(&str, String)| format!("* {name}: `{value}`\n");
-        let lines: String = self.facts.iter().map(line).collect();
-        format!("# Benchmark\n\n{lines}")
+        self.facts.iter().map(line).collect()
     }
 }
 

@@ -4,27 +4,29 @@
 //! whatever is compared is measured in turns, round by round, and every ratio or difference is
 //! taken within a round before the median over the rounds is.
 
+mod document;
 mod empty;
-mod interrupt;
 mod machine;
+mod memory;
+mod object;
 mod packets;
 mod report;
 mod statistics;
 mod throughput;
 
 use std::{
-    fs::{File, OpenOptions},
-    io::Write as _,
     panic::{self, AssertUnwindSafe},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
 use clap::{Args, Parser, Subcommand};
 use nix::unistd::geteuid;
 
-use crate::{machine::Machine, report::Table};
+use tests::interrupt;
+
+use crate::{document::Document, machine::Machine, report::Table};
 
 /// Measures what the gateway costs, beside an empty program, no firewall and nftables.
 ///
@@ -33,6 +35,8 @@ use crate::{machine::Machine, report::Table};
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Cli {
     /// Also write the results to this file, as Markdown (relative to the workspace)
+    ///
+    /// A file that exists needs a section "Measured", which they replace.
     #[arg(long, global = true, value_name = "FILE")]
     markdown: Option<PathBuf>,
     #[command(subcommand)]
@@ -43,6 +47,8 @@ struct Cli {
 enum Command {
     /// Nanoseconds per packet in each program, and what the verifier says of the programs
     Packets(packets::Options),
+    /// Kernel memory per flow, of the gateway's maps and of the kernel's connection tracking
+    Memory,
     /// TCP throughput through a gateway in network namespaces, with and without firewalls
     Throughput(throughput::Options),
 }
@@ -68,38 +74,29 @@ fn main() -> ExitCode {
 fn run(cli: &Cli) -> Result<()> {
     interrupt::clean_up_when_interrupted()?;
     // Minutes of measuring must not end at a file that cannot be written.
-    let file = cli.markdown.as_deref().map(open).transpose()?;
+    let document = cli.markdown.as_deref().map(Document::open).transpose()?;
     let machine = Machine::look()?;
     println!("{}", machine.plain());
     let mut tables = Vec::new();
     match &cli.command {
         Some(Command::Packets(options)) => packets::run(options, &mut tables)?,
+        Some(Command::Memory) => memory::run(&mut tables)?,
         Some(Command::Throughput(options)) => throughput::run(options, &mut tables)?,
         None => {
             packets::run(&defaults()?, &mut tables)?;
+            memory::run(&mut tables)?;
             throughput::run(&defaults()?, &mut tables)?;
         }
     }
     for table in &tables {
         println!("\n{}", table.plain());
     }
-    if let Some((mut file, path)) = file {
+    if let Some(document) = document {
         let sections = tables.iter().map(Table::markdown);
         let text: Vec<String> = [machine.markdown()].into_iter().chain(sections).collect();
-        file.set_len(0)
-            .and_then(|()| file.write_all(text.join("\n").as_bytes()))
-            .with_context(|| format!("writing {}", path.display()))?;
-        println!("\nwritten to {}", path.display());
+        document.write(&text.join("\n"))?;
     }
     Ok(())
-}
-
-/// Opens the file of results. What an earlier run wrote stays until there is something to put
-/// in its place.
-fn open(path: &Path) -> Result<(File, &Path)> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).open(path);
-    Ok((file.with_context(|| format!("opening {}", path.display()))?, path))
 }
 
 /// What a command's options are when none is given.

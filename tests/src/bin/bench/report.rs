@@ -31,9 +31,14 @@ impl Table {
         format!("{}\n{rule}\n\n{}\n\n{}", self.title, self.notes(), self.grid(presets::NOTHING))
     }
 
-    /// For a document.
+    /// A section of a document.
     pub(crate) fn markdown(&self) -> String {
-        format!("## {}\n\n{}\n\n{}\n", self.title, self.notes(), self.grid(presets::ASCII_MARKDOWN))
+        format!(
+            "### {}\n\n{}\n\n{}\n",
+            self.title,
+            self.notes(),
+            self.grid(presets::ASCII_MARKDOWN)
+        )
     }
 
     fn notes(&self) -> String {
@@ -91,7 +96,7 @@ mod tests {
 
     #[test]
     fn markdown_is_a_section_with_a_table() {
-        let expected = "## Prices\n\nIn the shop.\n\nToday.\n\n\
+        let expected = "### Prices\n\nIn the shop.\n\nToday.\n\n\
                         | fruit | price |\n|-------|-------|\n\
                         | apple |     7 |\n| fig   | 12.50 |\n";
         assert_eq!(table().markdown(), expected);

@@ -7,11 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::{MapFd, MapInfo},
-    programs::{Program, SchedClassifier},
-};
+use aya::Ebpf;
 use aya_obj::{
     Object, ProgramSection,
     generated::{BPF_F_XDP_HAS_FRAGS, bpf_attach_type, bpf_prog_type},
@@ -20,6 +16,7 @@ use gateway_userspace::datapath::OBJECT;
 
 use super::sys::{self, Kind};
 use crate::{
+    object::{self, LoadedMap, SMALL_SIZES},
     report::{Column, Table},
     statistics::Spread,
 };
@@ -41,11 +38,11 @@ pub(super) fn run() -> Result<Table> {
     eprintln!("packets: loading all programs {LOADS} times");
     let mut loads = Vec::new();
     for _ in 0..LOADS {
-        loads.push(load(&mut object()?)?);
+        loads.push(load(&mut object::load(SMALL_SIZES)?)?);
     }
-    let mut ebpf = object()?;
+    let mut ebpf = object::load(SMALL_SIZES)?;
     let programs = load(&mut ebpf)?;
-    let maps = maps(&ebpf)?;
+    let maps = object::maps(&ebpf)?;
     let mut rows = Vec::new();
     for (index, program) in programs.iter().enumerate() {
         let load_ms = Spread::of(loads.iter().map(|load| load[index].load_ms));
@@ -78,26 +75,12 @@ pub(super) fn run() -> Result<Table> {
     })
 }
 
-/// The object as the gateway loads it: silent, so that the verifier drops what would log.
-fn object() -> Result<Ebpf> {
-    EbpfLoader::new()
-        .override_global("AYA_LOG_LEVEL", &0_u8, false)
-        .load(OBJECT)
-        .context("loading the eBPF object")
-}
-
 /// Loads every program once, sorted by name.
 fn load(ebpf: &mut Ebpf) -> Result<Vec<Loaded>> {
     let mut loaded = Vec::new();
     for (name, program) in ebpf.programs_mut() {
         let started = Instant::now();
-        if let Program::Xdp(program) = program {
-            program.load()
-        } else {
-            let program: &mut SchedClassifier = (&mut *program).try_into()?;
-            program.load()
-        }
-        .with_context(|| format!("loading {name}"))?;
+        object::load_program(name, program)?;
         let load_ms = started.elapsed().as_secs_f64() * 1e3;
         let info = program.info().with_context(|| format!("asking the kernel about {name}"))?;
         loaded.push(Loaded {
@@ -112,29 +95,20 @@ fn load(ebpf: &mut Ebpf) -> Result<Vec<Loaded>> {
     Ok(loaded)
 }
 
-/// The maps of loaded programs by their names.
-fn maps(ebpf: &Ebpf) -> Result<HashMap<String, MapFd>> {
-    let mut maps = HashMap::new();
-    for (_, program) in ebpf.programs() {
-        for id in program.info()?.map_ids()?.unwrap_or_default() {
-            let info = MapInfo::from_id(id).with_context(|| format!("asking about map {id}"))?;
-            let name = info.name_as_str().context("a map's name is not text")?;
-            maps.insert(name.to_owned(), info.fd()?);
-        }
-    }
-    Ok(maps)
-}
-
 /// The stack that a program's functions use, as the verifier writes it: `208+0+160`.
 ///
 /// Only the verifier's log tells, and aya does not ask for it when a program loads. So this
 /// loads the program once more by itself; that it verifies as many instructions as aya's shows
 /// that it is the same.
-fn stack(name: &str, verified_instructions: u32, maps: &HashMap<String, MapFd>) -> Result<String> {
+fn stack(
+    name: &str,
+    verified_instructions: u32,
+    maps: &HashMap<String, LoadedMap>,
+) -> Result<String> {
     let mut object = Object::parse(OBJECT).context("reading the eBPF object")?;
     let definitions = object.maps.clone();
     let descriptors = definitions.iter().filter_map(|(name, definition)| {
-        Some((name.as_str(), maps.get(name)?.as_fd().as_raw_fd(), definition))
+        Some((name.as_str(), maps.get(name)?.fd.as_fd().as_raw_fd(), definition))
     });
     let sections: HashSet<usize> = object.functions.keys().map(|(section, _)| *section).collect();
     object.relocate_maps(descriptors, &sections).context("inserting maps into the programs")?;

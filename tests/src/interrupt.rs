@@ -4,14 +4,15 @@ use std::{env, fs, path::Path, process, thread};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigSet, Signal};
-use tests::{bpffs, netns, unique};
+
+use crate::{bpffs, netns, unique};
 
 /// Removes this process's namespaces and BPF file systems when a signal ends it. The signals are
 /// blocked everywhere and awaited by one thread, so cleaning up runs in no signal handler.
 ///
 /// # Errors
 /// If the signals cannot be blocked.
-pub(crate) fn clean_up_when_interrupted() -> Result<()> {
+pub fn clean_up_when_interrupted() -> Result<()> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
     signals.add(Signal::SIGTERM);
