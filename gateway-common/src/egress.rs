@@ -9,7 +9,10 @@ use crate::{
     counter::FlowEvent,
     flow::{self, FlowEntry, FlowHalf, OutboundStep, mark},
     fragment,
-    gateway::{Found, Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
+    gateway::{
+        Found, Outcome, Workspace, find_established, find_live, find_packet, judge_stateless,
+        valid_config,
+    },
     host::{self, HostKey},
     parse,
     tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
@@ -67,7 +70,12 @@ fn judge<B: PacketBytes, T: Tables>(
     } else if packet.is_sctp() {
         parse::sctp_chunks(bytes, packet);
     }
-    let replace = match find_live(key, config, tables) {
+    let found = match find_live(key, config, tables) {
+        // The flow may have moved between the two lookups.
+        Err(Reason::NoFlow) => find_established(key, config, tables).ok_or(Reason::NoFlow),
+        found => found,
+    };
+    let replace = match found {
         Ok(found) => match on_flow(&found, config, tables, workspace) {
             Some(reason) => return reason,
             None => Replace::Yes,
@@ -100,7 +108,7 @@ fn on_flow<T: Tables>(
         OutboundStep::Reopen => return None,
     }
     let FlowHalf { seen: last_sent, marks, .. } = found.slot.read().outbound;
-    found.slot.commit(update);
+    found.commit(key, update, tables);
     if found.table == Table::HalfOpen && update.proves_flow() {
         let is_due =
             marks & mark::CONFIRMED == 0 || is_another_second(last_sent, found.now, config);
@@ -177,8 +185,8 @@ fn open<T: Tables>(
         Opening::Done => {}
         // The first packets of a flow may leave on two CPUs at once; the loser joins (E151).
         Opening::Exists => {
-            if let Some(slot) = tables.find(Table::HalfOpen, key) {
-                slot.commit(update);
+            if let Ok(found) = find_live(key, config, tables) {
+                found.commit(key, update, tables);
             }
             if is_within {
                 host::refund(&host, config, tables);

@@ -7,7 +7,7 @@ use crate::{
     local, martian,
     packet::Packet,
     parse::{self, link, network::Network},
-    tables::{FlowSlot, Table, Tables},
+    tables::{Commit, FlowSlot, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
     verdict::Reason,
@@ -97,6 +97,16 @@ pub struct Found<S> {
     pub now: Ticks,
 }
 
+impl<S: FlowSlot> Found<S> {
+    /// Records what a packet changes.
+    #[inline(always)]
+    pub fn commit<T: Tables<Slot = S>>(&self, key: &FlowKey, update: &FlowUpdate, tables: &T) {
+        if self.slot.commit(update) == Commit::Moved {
+            tables.follow(key, &self.slot, update);
+        }
+    }
+}
+
 /// Looks a flow up, the established ones first: live traffic costs one lookup.
 ///
 /// # Errors
@@ -111,12 +121,23 @@ pub fn find_live<T: Tables>(
     let mut reason = Reason::NoFlow;
     for table in [Table::Established, Table::HalfOpen] {
         let Some(slot) = tables.find(table, key) else { continue };
-        let entry = slot.read();
         let now = tables.now();
-        if entry.is_live(key, now, config) {
+        if slot.read().is_live(key, now, config) {
             return Ok(Found { table, slot, now });
         }
         reason = Reason::FlowExpired;
     }
     Err(reason)
+}
+
+/// Looks a live flow up among the established ones only.
+#[inline(always)]
+pub fn find_established<T: Tables>(
+    key: &FlowKey,
+    config: &Config,
+    tables: &T,
+) -> Option<Found<T::Slot>> {
+    let (table, now) = (Table::Established, tables.now());
+    let slot = tables.find(table, key)?;
+    slot.read().is_live(key, now, config).then_some(Found { table, slot, now })
 }

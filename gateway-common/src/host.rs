@@ -16,6 +16,7 @@
 use crate::{
     config::Config,
     counter::FlowEvent,
+    flow::{FlowEntry, mark},
     tables::{FlowSlot, Table, Tables},
     timeouts::Ticks,
     tuple::{Address, FlowKey, VlanPath},
@@ -114,7 +115,9 @@ pub fn overflow<T: Tables>(flow: &FlowKey, created: Ticks, config: &Config, tabl
     let Some(previous) = tables.take_place(config.overflow_slots, &taken) else { return };
     let Some(slot) = tables.find(Table::HalfOpen, &previous.key) else { return };
     // A flow that was opened anew on the same ports has its own old place.
-    let is_the_same = slot.read().created == previous.created && previous.key != *flow;
+    let FlowEntry { outbound, created, .. } = slot.read();
+    let is_confirmed = outbound.has(mark::CONFIRMED);
+    let is_the_same = created == previous.created && previous.key != *flow && !is_confirmed;
     if is_the_same && tables.remove(Table::HalfOpen, &previous.key) {
         tables.count(FlowEvent::HostRecycled);
     }

@@ -13,7 +13,7 @@ use crate::{
     gateway::{Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
     packet::{Transport, TransportKind, query_port},
     parse, related,
-    tables::{FlowSlot, Tables},
+    tables::Tables,
     tuple::{Direction, Family},
     verdict::Reason,
     wire::{icmp, icmpv6},
@@ -100,7 +100,7 @@ fn on_flow<B: PacketBytes, T: Tables>(
     }
     match flow::inbound(packet, &found.slot, found.now, update) {
         Ok(()) => {
-            found.slot.commit(update);
+            found.commit(key, update, tables);
             Reason::Flow
         }
         Err(reason) => reason,

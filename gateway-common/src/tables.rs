@@ -64,6 +64,16 @@ pub enum Promotion {
     Full,
 }
 
+/// What became of an update.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It was made.
+    Done,
+    /// It was made, but another CPU is moving the flow and may not see it any more.
+    Moved,
+}
+
 /// A flow found in a table.
 pub trait FlowSlot {
     /// A copy of the entry. Whoever needs little of it costs little.
@@ -71,7 +81,7 @@ pub trait FlowSlot {
 
     /// Adds `update` to the stored entry as [`FlowEntry::apply`] would, exactly even when other
     /// CPUs do the same: counters and marks are atomic; of two times the later store wins.
-    fn commit(&self, update: &FlowUpdate);
+    fn commit(&self, update: &FlowUpdate) -> Commit;
 }
 
 /// The packet logic's surroundings.
@@ -94,6 +104,10 @@ pub trait Tables {
     /// Moves a flow from [`Table::HalfOpen`], where it is `slot`, to [`Table::Established`];
     /// `entry` is room for a copy of it.
     fn promote(&self, key: &FlowKey, slot: &Self::Slot, entry: &mut FlowEntry) -> Promotion;
+
+    /// Brings an update that came too late for a move, and what else was left in `slot`, to where
+    /// the flow is now.
+    fn follow(&self, key: &FlowKey, slot: &Self::Slot, update: &FlowUpdate);
 
     /// Removes a flow; whether there was one.
     fn remove(&self, table: Table, key: &FlowKey) -> bool;

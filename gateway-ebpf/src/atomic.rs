@@ -52,6 +52,25 @@ pub(crate) unsafe fn fetch_add(target: *mut u64, value: u64) -> u64 {
     before
 }
 
+/// Stores `value` and returns what was there before.
+///
+/// # Safety
+///
+/// `target` must point to an aligned word in a map value.
+#[inline(always)]
+pub(crate) unsafe fn exchange(target: *mut u64, value: u64) -> u64 {
+    let before;
+    // SAFETY: one atomic instruction on memory that the caller vouches for.
+    unsafe {
+        asm!(
+            "{value} = xchg_64({target} + 0, {value})",
+            target = in(reg) target,
+            value = inout(reg) value => before,
+        );
+    }
+    before
+}
+
 /// Stores `new` if the word is still `expected`; whether it was.
 ///
 /// # Safety

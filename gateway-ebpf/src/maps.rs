@@ -15,14 +15,14 @@ use gateway_common::{
     config::Config,
     counter::{Counter, FlowEvent},
     flow::{
-        Change, FlowEntry, FlowHalf, FlowUpdate, Tracking,
+        Change, FlowEntry, FlowHalf, FlowUpdate, Tracking, mark,
         window::{Granted, Sent},
     },
     fragment::{DatagramKey, PeerKey},
     gateway::Workspace,
     host::{HostKey, Overflow, Paid},
     limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
-    tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
+    tables::{Commit, FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
     verdict::Reason,
@@ -106,23 +106,40 @@ impl FlowSlot for Slot {
     }
 
     #[inline(always)]
-    fn commit(&self, update: &FlowUpdate) {
+    fn commit(&self, update: &FlowUpdate) -> Commit {
         let half = self.half(update.direction);
         // SAFETY: `half` lies inside the entry, whose fields are aligned; see `Slot`.
         unsafe {
+            write(half, update);
             atomic::add(&raw mut (*half).packets, update.packets);
             atomic::add(&raw mut (*half).bytes, update.bytes);
-            if update.seen != Ticks(0) {
-                (&raw mut (*half).seen).write_volatile(update.seen);
-            }
-            if update.reset != Ticks(0) {
-                (&raw mut (*half).reset).write_volatile(update.reset);
-            }
-            record(half, &update.tracking);
-            // Marks only ever grow, so the common packet, which adds none, need not write them.
-            if update.marks & !(&raw const (*half).marks).read_volatile() != 0 {
-                atomic::or(&raw mut (*half).marks, update.marks);
-            }
+            // Read after everything is written: whoever moves the flow sets the mark first and
+            // collects afterwards, so one of us two sees the other.
+            let marks = (&raw const (*half).marks).read_volatile();
+            if marks & mark::MOVED == 0 { Commit::Done } else { Commit::Moved }
+        }
+    }
+}
+
+/// Writes what a packet changes in its half, but for the counters.
+///
+/// # Safety
+///
+/// `half` must point into a map value.
+#[inline(always)]
+unsafe fn write(half: *mut FlowHalf, update: &FlowUpdate) {
+    // SAFETY: the fields are aligned words of the map value that the caller vouches for.
+    unsafe {
+        if update.seen != Ticks(0) {
+            (&raw mut (*half).seen).write_volatile(update.seen);
+        }
+        if update.reset != Ticks(0) {
+            (&raw mut (*half).reset).write_volatile(update.reset);
+        }
+        record(half, &update.tracking);
+        // Marks only ever grow, so the common packet, which adds none, need not write them.
+        if update.marks & !(&raw const (*half).marks).read_volatile() != 0 {
+            atomic::or(&raw mut (*half).marks, update.marks);
         }
     }
 }
@@ -218,13 +235,28 @@ impl Tables for Maps {
             Err(EEXIST) => return Promotion::Exists,
             Err(_) => return Promotion::Full,
         }
-        // Packets that found the old entry while it was copied are carried over, so that the
-        // counters stay exact; from here on every lookup finds the new one.
+        // Packets that found the old entry while it was copied are carried over, by us or by
+        // those CPUs, so that the counters stay exact; from here on every lookup finds the new
+        // one first.
         if let Some(established) = ESTABLISHED.get_ptr_mut(key).and_then(NonNull::new) {
             carry_over(&Slot(established), moved, slot);
         }
         _ = HALF_OPEN.remove(key);
         Promotion::Done
+    }
+
+    // Not inlined: it is as good as never called.
+    #[inline(never)]
+    fn follow(&self, key: &FlowKey, slot: &Slot, update: &FlowUpdate) {
+        let Some(established) = ESTABLISHED.get_ptr_mut(key).and_then(NonNull::new) else { return };
+        let from = slot.half(update.direction);
+        let to = Slot(established).half(update.direction);
+        // SAFETY: both halves lie inside map values, whose fields are aligned; see `Slot`.
+        unsafe {
+            write(to, update);
+            atomic::add(&raw mut (*to).packets, atomic::exchange(&raw mut (*from).packets, 0));
+            atomic::add(&raw mut (*to).bytes, atomic::exchange(&raw mut (*from).bytes, 0));
+        }
     }
 
     #[inline(always)]
@@ -340,30 +372,37 @@ impl Tables for Maps {
 /// The kernel's "already exists".
 const EEXIST: i32 = -17;
 
-/// Adds to `to` what packets added to the entry `from` since it was `before`.
+/// Brings to `to` what packets changed in the entry `from` since it was `before`.
+///
+/// The mark comes first: a packet whose update is not in what is collected here is one that sees
+/// the mark afterwards, and collects itself. Counters are taken out, so nobody adds them twice;
+/// if others were here first, less may be left than was copied before, and the sums wrap back.
 // Not inlined: it is rare, and builds a whole update.
 #[inline(never)]
 fn carry_over(to: &Slot, before: &FlowEntry, from: &Slot) {
     for direction in Direction::ALL {
-        let old = before.half(direction);
-        // SAFETY: `half` lies inside the entry; see `Slot::read`.
-        let new = unsafe { from.half(direction).read() };
-        let packets = new.packets.wrapping_sub(old.packets);
-        if packets != 0 {
-            to.commit(&FlowUpdate {
-                direction,
-                packets,
-                bytes: new.bytes.wrapping_sub(old.bytes),
-                seen: new.seen,
-                reset: new.reset,
-                tracking: Tracking {
-                    change: Change::Join,
-                    sent: new.sent,
-                    granted: new.granted,
-                    announced: new.announced,
-                },
-                marks: new.marks,
-            });
-        }
+        let (old, half) = (before.half(direction), from.half(direction));
+        // SAFETY: `half` lies inside the entry, whose fields are aligned; see `Slot`.
+        let (packets, bytes, new) = unsafe {
+            atomic::or(&raw mut (*half).marks, mark::MOVED);
+            let packets = atomic::exchange(&raw mut (*half).packets, 0);
+            let bytes = atomic::exchange(&raw mut (*half).bytes, 0);
+            (packets, bytes, half.read())
+        };
+        // The new entry does not move again.
+        _ = to.commit(&FlowUpdate {
+            direction,
+            packets: packets.wrapping_sub(old.packets),
+            bytes: bytes.wrapping_sub(old.bytes),
+            seen: new.seen,
+            reset: new.reset,
+            tracking: Tracking {
+                change: Change::Join,
+                sent: new.sent,
+                granted: new.granted,
+                announced: new.announced,
+            },
+            marks: new.marks & !mark::MOVED,
+        });
     }
 }

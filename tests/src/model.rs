@@ -24,7 +24,7 @@ use gateway_common::{
     host::{self, HostKey, Overflow, Paid},
     ingress,
     limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
-    tables::{FlowSlot, Opening, Promotion, Replace, Table, Tables},
+    tables::{Commit, FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
     verdict::Reason,
@@ -212,10 +212,11 @@ impl FlowSlot for Slot {
         self.0.get()
     }
 
-    fn commit(&self, update: &FlowUpdate) {
+    fn commit(&self, update: &FlowUpdate) -> Commit {
         let mut entry = self.0.get();
         entry.apply(update);
         self.0.set(entry);
+        Commit::Done
     }
 }
 
@@ -258,6 +259,10 @@ impl Tables for Memory {
         established.insert(*key, Slot::new(entry));
         self.half_open.borrow_mut().entries.remove(key);
         Promotion::Done
+    }
+
+    fn follow(&self, key: &FlowKey, _: &Slot, _: &FlowUpdate) {
+        unreachable!("nothing happens while a flow moves: {key:?}");
     }
 
     fn remove(&self, table: Table, key: &FlowKey) -> bool {

@@ -24,6 +24,9 @@ pub mod mark {
     pub const UNCHECKED: u32 = 1 << 7;
     /// The flow was opened beyond its inside host's allowance.
     pub const OVERFLOW: u32 = 1 << 8;
+    /// The flow has moved to the established ones; what is left here is about to go. Set in both
+    /// halves of the entry left behind, never in the one that stays.
+    pub const MOVED: u32 = 1 << 9;
 }
 
 /// What a side announced in its opening, for good: bits of [`FlowHalf::announced`] for TCP.

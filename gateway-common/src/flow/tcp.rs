@@ -254,16 +254,10 @@ fn acks_opening(entry: &FlowEntry, header: &TcpHeader) -> bool {
 /// Whether a SYN from inside repeats that of the flow instead of opening another connection.
 #[inline(always)]
 fn is_repeated(entry: &FlowEntry, header: &TcpHeader) -> bool {
-    let FlowEntry { outbound: out, inbound: back, .. } = entry;
     let first = header.sequence.wrapping_add(1);
-    if is_closing(entry) {
-        false
-    } else if is_opening(entry) {
-        let end = first.wrapping_add(header.payload_len);
-        first == entry.first && is_up_to(end, out.sent.end())
-    } else {
-        is_tracked(entry) && window::is_current(side(out), side(back), first)
-    }
+    let end = first.wrapping_add(header.payload_len);
+    let is_the_same = entry.outbound.has(mark::SYN) && first == entry.first;
+    is_the_same && is_up_to(end, entry.outbound.sent.end()) && !is_closing(entry)
 }
 
 /// Whether the connection is on its way out, so that inside may open a new one on its ports.

@@ -202,14 +202,6 @@ pub enum Place {
     Elsewhere,
 }
 
-/// Whether a sequence number is one that `sender` used lately or may use now.
-#[must_use]
-#[inline(always)]
-pub fn is_current(sender: Side, receiver: Side, sequence: u32) -> bool {
-    let lately = sender.sent.end().wrapping_sub(receiver.sent.window());
-    is_up_to(lately, sequence) && is_up_to(sequence, right_edge(sender, receiver))
-}
-
 /// Up to where the sender may send. As long as the receiver has not acknowledged anything, the
 /// window of its opening counts from what the sender has sent so far.
 #[inline(always)]

@@ -73,3 +73,16 @@ fn stored_entries_are_found_and_forgotten() {
     programs.insert(Table::Established, &key, &entry);
     assert_eq!(programs.state().flows[&(Table::Established, key)], entry);
 }
+
+/// Small changes can make the verifier's work grow by factors. Kernels refuse a program at a million
+/// instructions, and older ones walk more of them.
+#[test]
+fn the_verifier_has_room() {
+    const INSTRUCTIONS_MAX: u32 = 300_000;
+    let programs = Programs::load(&Config::new(250));
+    for (name, program) in programs.ebpf.programs() {
+        let info = program.info().expect("the kernel tells about a loaded program");
+        let walked = info.verified_instruction_count().expect("kernels tell since 5.16");
+        assert!(walked < INSTRUCTIONS_MAX, "{name}: the verifier walked {walked} instructions");
+    }
+}

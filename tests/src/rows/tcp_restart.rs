@@ -92,11 +92,10 @@ fn client_restarted_in_the_window(family: Family) -> Row {
         format!("{family:?}: the new number happens to lie in the window of the old connection"),
     )
     .established(&l)
-    .outbound(l.segment_out(flag::SYN).ahead(1_000), belongs_to(&l))
-    .then(&l, FlowState::Established)
-    .inbound(l.segment_back(flag::ACK), belongs_to(&l))
-    .outbound(l.segment_out(flag::RST), belongs_to(&l).resetting())
-    .established(&l)
+    .outbound(l.segment_out(flag::SYN).sequence(1), opens(&l))
+    .then(&l, FlowState::SynSent)
+    .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
+    .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
 }
 
 fn old_connection_goes_on(family: Family) -> Row {
