@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read as _},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use nix::net::if_::if_nametoindex;
@@ -54,21 +54,36 @@ impl Link {
     ///
     /// # Panics
     /// If none comes while patience lasts.
-    pub fn expect(&self, what: &str, wanted: impl Fn(&[u8]) -> bool) -> Vec<u8> {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn expect(&self, what: &str, wanted: impl FnMut(&[u8]) -> bool) -> Vec<u8> {
+        self.wait(PATIENCE, wanted)
+            .unwrap_or_else(|| panic!("waited in vain for {what} on {}", self.interface))
+    }
+
+    /// Waits for the first frame that `wanted` accepts, for so long at most; skips others.
+    ///
+    /// # Panics
+    /// If the socket fails.
+    pub fn wait(
+        &self,
+        at_most: Duration,
+        mut wanted: impl FnMut(&[u8]) -> bool,
+    ) -> Option<Vec<u8>> {
+        let deadline = Instant::now() + at_most;
         let mut frame = vec![0; 1 << 17];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "waited in vain for {what} on {}", self.interface);
+            if left.is_zero() {
+                return None;
+            }
             self.socket.set_read_timeout(Some(left)).expect("a timeout can be set");
             match (&self.socket).read(&mut frame) {
                 Ok(len) if wanted(&frame[..len]) => {
                     frame.truncate(len);
-                    return frame;
+                    return Some(frame);
                 }
                 Ok(_) => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => panic!("listen on {} for {what}: {error}", self.interface),
+                Err(error) => panic!("listen on {}: {error}", self.interface),
             }
         }
     }

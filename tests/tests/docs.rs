@@ -1,18 +1,36 @@
 //! Documentation that is derived from the code stays what the code says.
 
-use std::{fmt::Write as _, fs, path::Path};
+use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use gateway_common::verdict::Reason;
 
-/// Run with `UPDATE_DOCS=1` to write the file anew.
 #[test]
 fn reasons_are_documented() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/reasons.md");
-    let expected = reasons_table();
+    assert_documented("reasons.md", &reasons_table());
+}
+
+#[test]
+fn differences_are_documented() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_differential"));
+    let output = command.args(["--docs", "print"]).output().expect("the program starts");
+    assert!(output.status.success(), "{output:?}");
+    assert_documented("differences.md", &String::from_utf8(output.stdout).expect("text"));
+}
+
+/// RFC7857-2: every kind of segment in every state.
+#[test]
+fn tcp_states_are_documented() {
+    assert_documented("tcp-states.md", &tests::transitions::page());
+}
+
+/// Run with `UPDATE_DOCS=1` to write the files anew.
+fn assert_documented(file: &str, expected: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
     if std::env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&path, &expected).expect("docs/reasons.md is writable");
+        fs::write(&path, expected).unwrap_or_else(|error| panic!("write docs/{file}: {error}"));
     }
-    let found = fs::read_to_string(&path).expect("docs/reasons.md exists");
+    let found =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("read docs/{file}: {error}"));
     assert_eq!(found, expected, "run this test with UPDATE_DOCS=1");
 }
 

@@ -1,0 +1,183 @@
+//! In what the reference remembers something else than `eigw` should.
+
+use gateway_common::tuple::Direction::{self, Inbound, Outbound};
+
+use super::{
+    Sight,
+    flow::{Flow, Judgement},
+    is_noted,
+    reading::{Kind, Reading},
+    window::{Fit, Side},
+};
+use crate::{arena::CtState, runner::Observation};
+
+/// What happened to a connection that the gateways remember differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Parting {
+    /// Inside opened again with another number, or after the end. `eigw` started over; the
+    /// reference did not.
+    Reopened,
+    /// The reference had forgotten the connection, and took it up again in mid-stream.
+    TakenUp(Forgotten),
+    /// A segment from inside did not fit. `eigw` gave up its checks; the reference ignored it.
+    LostTrack,
+    /// A segment from inside fits. The reference ignored it.
+    IgnoredInside,
+    /// One from inside ended exactly one window beyond the window. The reference ignored it.
+    IgnoredExcess,
+    /// Inside sent a SYN/ACK that is not about the openings. `eigw` ignored it; the reference
+    /// takes it for a new one.
+    StrayAnswer,
+    /// Inside reset something before outside had opened. `eigw` goes on when the sides do; the
+    /// reference does not.
+    ResetOpening,
+    /// Outside opened again, or answered after that, with other numbers than before. `eigw`
+    /// believed the latest; the reference stays with what came first.
+    OpenedTwice,
+    /// A SYN/ACK came late, but behind a SYN that inside had repeated. `eigw` ignored it; the
+    /// reference starts over with it.
+    AnsweredLate,
+    /// An answer was not to inside's SYN. `eigw` forgot it; the reference did not.
+    DroppedAnswer,
+    /// An opening had options that nobody can read. `eigw` checks nothing; the reference goes on
+    /// with those before.
+    Unreadable,
+}
+
+impl Parting {
+    /// What a segment from outside parts.
+    pub(super) fn by_outside(flow: &Flow, reading: &Reading, sight: Sight) -> Option<Self> {
+        let known = flow.side(Inbound);
+        let is_other = known.opening.is_some() && !known.is_same_opening(&Side::opened_by(reading));
+        match flow.judge(reading) {
+            Judgement::Answers | Judgement::Opens if is_other => Some(Self::OpenedTwice),
+            Judgement::AnswersOther => Some(Self::DroppedAnswer),
+            Judgement::Fits(_) if reading.kind == Kind::SynAck => {
+                sight.before.saw_opening_last().then_some(Self::AnsweredLate)
+            }
+            Judgement::Unrelated
+            | Judgement::Opens
+            | Judgement::OpensLate
+            | Judgement::Answers
+            | Judgement::Challenges
+            | Judgement::EndsNothing
+            | Judgement::Unchecked
+            | Judgement::Fits(_)
+            | Judgement::Resets(_) => None,
+        }
+    }
+
+    /// What a segment from inside, which opens nothing new, parts.
+    pub(super) fn by_inside(flow: &Flow, reading: &Reading, sight: Sight) -> Option<Self> {
+        let mut after = flow.clone();
+        after.add_from_inside(reading);
+        let is_about_openings =
+            flow.outside().has_crossed && flow.side(Outbound).opening == Some(reading.sequence);
+        let excess = flow.pair(Outbound).excess(reading);
+        let is_ignored = sight.seen.reference == Some(CtState::Invalid);
+        match reading.kind {
+            Kind::SynAck => (!is_about_openings).then_some(Self::StrayAnswer),
+            Kind::Rst => flow.side(Inbound).opening.is_none().then_some(Self::ResetOpening),
+            Kind::Syn => None,
+            Kind::Ack | Kind::Fin if sight.begins_entry => {
+                sight.before.forgotten.map(Self::TakenUp)
+            }
+            Kind::Ack | Kind::Fin if flow.is_checked() && !after.is_checked() => {
+                Some(Self::LostTrack)
+            }
+            Kind::Ack | Kind::Fin if !is_ignored => None,
+            Kind::Ack | Kind::Fin => {
+                let is_excess = flow.pair(Outbound).fit(reading) == Fit::Overshoots
+                    && excess.is_some_and(|it| it.bytes == it.window);
+                Some(if is_excess { Self::IgnoredExcess } else { Self::IgnoredInside })
+            }
+        }
+    }
+}
+
+/// What the reference remembers of a connection, as its own classification of packets tells.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Reference {
+    /// How its present entry began.
+    entry: Option<Kind>,
+    /// Why it has no entry any more.
+    pub(crate) forgotten: Option<Forgotten>,
+    /// What it saw from outside first.
+    answer: Option<Kind>,
+    /// Whether it saw a SYN/ACK.
+    is_synchronised: bool,
+    /// How many FINs it saw, of whichever side: one that comes again is the other side's to it.
+    fins: u32,
+    /// Whether it saw an acknowledgement after two.
+    is_over: bool,
+    /// Whether it saw a reset.
+    is_reset: bool,
+    /// The last segment that it saw and took.
+    last: Option<Kind>,
+}
+
+/// Why the reference forgot a connection that `eigw` remembers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forgotten {
+    /// It was reset before outside had said anything else.
+    Reset,
+    /// Outside opened after the end.
+    Opened,
+}
+
+impl Reference {
+    /// Whether its entry began in mid-stream.
+    pub(crate) fn is_picked_up(self) -> bool {
+        self.entry == Some(Kind::Ack)
+    }
+
+    /// Whether outside opened as well, and nobody has answered yet.
+    pub(crate) fn is_crossing(self) -> bool {
+        self.answer == Some(Kind::Syn) && !self.is_synchronised
+    }
+
+    /// Whether it saw a FIN or a reset.
+    pub(crate) const fn is_closing(self) -> bool {
+        self.fins > 0 || self.is_reset
+    }
+
+    /// Whether a SYN was the last that it saw.
+    pub(crate) fn saw_opening_last(self) -> bool {
+        self.last == Some(Kind::Syn)
+    }
+
+    /// Takes note of a segment; whether it began a new entry.
+    pub(super) fn add(
+        &mut self,
+        direction: Direction,
+        reading: &Reading,
+        seen: Observation,
+        fits: bool,
+    ) -> bool {
+        if !is_noted(seen) {
+            if self.is_over && direction == Inbound && reading.kind == Kind::Syn {
+                self.forgotten = Some(Forgotten::Opened);
+            }
+            return false;
+        }
+        let has_entry = self.entry.is_some() && self.forgotten.is_none() && self.answer.is_none();
+        let is_new = seen.reference == Some(CtState::New) && direction == Outbound && !has_entry;
+        if is_new {
+            *self = Self { entry: Some(reading.kind), ..Self::default() };
+        }
+        if reading.kind == Kind::Rst && self.answer.is_none() {
+            self.forgotten = Some(Forgotten::Reset);
+        }
+        if direction == Inbound {
+            self.answer.get_or_insert(reading.kind);
+        }
+        self.is_synchronised |= reading.kind == Kind::SynAck;
+        self.fins += u32::from(reading.kind == Kind::Fin);
+        self.is_over |= self.fins > 1 && reading.kind == Kind::Ack;
+        self.is_reset |= reading.kind == Kind::Rst;
+        if fits || reading.kind == Kind::Syn {
+            self.last = Some(reading.kind);
+        }
+        is_new
+    }
+}
