@@ -30,6 +30,7 @@ pub mod martian;
 pub mod packet;
 pub mod parse;
 pub mod pod;
+pub mod policy;
 pub mod related;
 pub mod tables;
 pub mod timeouts;

@@ -69,8 +69,21 @@ pub const HOSTS_MAX: u32 = 65_536;
 /// `half_open_max` divided by this.
 pub const HALF_OPEN_PER_HOST_AUTO_DIVISOR: u32 = 8;
 
+/// Rules of a policy: 64 for each bit of the aggregates of bit vectors over them.
+pub const RULES_MAX: usize = 10_240;
+
+/// Words of a bit vector over the rules.
+pub const RULE_WORDS: usize = RULES_MAX / 64;
+
+/// Words of an aggregate, which has a bit for each word of such a vector.
+pub const RULE_AGGREGATE_WORDS: usize = RULE_WORDS.div_ceil(64);
+
+/// Subnets of a policy.
+pub const SUBNETS_MAX: usize = crate::policy::NO_SUBNET as usize;
+
 /// Interfaces one gateway may protect.
 pub const UPLINKS_MAX: usize = 16;
 
+const _: () = assert!(RULES_MAX.is_multiple_of(64));
 const _: () = assert!(PEER_RENEW_SECS < PEER_SECS);
 const _: () = assert!(size_of::<crate::flow::FlowEntry>() <= 128);

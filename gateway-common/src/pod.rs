@@ -12,7 +12,8 @@ use crate::{
     },
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Span},
-    limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX},
+    limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX, RULE_AGGREGATE_WORDS},
+    policy::{Class, Inside, ProtocolClasses, Rule, Summary, Words},
     timeouts::{Ticks, TimeoutClass},
     tuple::{Address, FlowKey, VlanPath},
 };
@@ -60,6 +61,11 @@ shared!(PeerKey, 40, {
 shared!(HostKey, 20, { address: Address, vlan: VlanPath });
 shared!(Overflow, 56, { created: Ticks, key: FlowKey, zero: u32 });
 shared!(Counter, 16, { packets: u64, bytes: u64 });
+shared!(Summary, 12, { rules: u32, subnets: u32, default_route: u8, zero: [u8; 3] });
+shared!(Inside, 8, { class: u32, subnet: u16, route: u8, is_foreign: u8 });
+shared!(ProtocolClasses, 8, { all: u32, live: u32 });
+shared!(Class, 40, { aggregate: Words, starts: [u32; RULE_AGGREGATE_WORDS], zero: u32 });
+shared!(Rule, 4, { action: u8, log: u8, shadow: u8, zero: u8 });
 shared!(Config, 736, {
     abi_version: u32, mode: u32, timeouts: [Ticks; TimeoutClass::ALL.len()],
     opening_cost: Span, opening_credit: Span, overflow_slots: u32, established_per_host: u32,
