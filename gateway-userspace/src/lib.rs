@@ -1,9 +1,9 @@
 //! Everything of the gateway that runs as an ordinary process.
 //!
 //! ```text
-//! command line ─► cli ─► settings ─► datapath ─► kernel
-//!                  │                    │
-//!                  │                    └ net (interfaces, namespaces)
+//! command line ─► cli ─► settings ─► policy ─► datapath ─► kernel
+//!                  │                              │
+//!                  │                              └ net (interfaces, namespaces)
 //!                  └──► view ─► output (plain text or JSON)
 //! ```
 //!
@@ -14,6 +14,7 @@ pub mod cli;
 pub mod datapath;
 pub mod net;
 pub mod output;
+pub mod policy;
 pub mod protocol;
 pub mod settings;
 pub mod view;

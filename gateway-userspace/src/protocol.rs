@@ -36,6 +36,11 @@ pub fn name(number: u8) -> String {
         .map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }
 
+/// Every name, in the order of [`parse`]'s complaint.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(_, name)| *name)
+}
+
 /// The number behind a name or digits, in any case.
 ///
 /// # Errors
@@ -48,7 +53,7 @@ pub fn parse(text: &str) -> Result<u8, String> {
         .map(|(protocol, _)| *protocol as u8)
         .or_else(|| text.parse().ok())
         .ok_or_else(|| {
-            let names: Vec<_> = NAMES.iter().map(|(_, name)| *name).collect();
+            let names: Vec<_> = names().collect();
             format!("not a number from 0 to 255 and none of {}", names.join(", "))
         })
 }

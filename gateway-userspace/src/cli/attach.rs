@@ -9,7 +9,7 @@ use super::{Context, Failure, Result, values};
 use crate::{
     datapath::{self, AttachOutcome, AttachRequest, GatewayName, HookChoice, TcChoice},
     net::interface,
-    settings::{self, Settings, ULA, is_ula},
+    settings::{self, Settings, SettingsError, ULA, is_ula},
     view::{AttachView, AttachedUplinkView},
 };
 
@@ -73,12 +73,17 @@ pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
     Ok(view(&name, outcome, notes))
 }
 
-/// The file's settings under those of the command line.
+/// The file's settings under those of the command line. A file with a policy that the packet path
+/// does not enforce is refused: its author would rely on denials that nothing carries out.
 fn plan(args: AttachArgs, memory_bytes: u64) -> Result<Plan> {
     let (mut settings, warnings) = match &args.config {
         None => (Settings::default(), Vec::new()),
         Some(path) => {
             let (settings, warnings) = Settings::load(path, memory_bytes)?;
+            if !settings.unenforced.is_empty() {
+                let (path, keys) = (path.clone(), settings.unenforced);
+                return Err(SettingsError::Unenforced { path, keys }.into());
+            }
             (settings, warnings.iter().map(|warning| warning.at(path)).collect())
         }
     };
@@ -167,6 +172,45 @@ mod tests {
             };
             assert!(error.to_string().contains("--uplink IF"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_is_not_enforced_is_no_plan() {
+        let directory = tempfile::tempdir().expect("temporary directory");
+        let path = directory.path().join("wan.toml");
+        let plan_of = |text: &str| {
+            std::fs::write(&path, text).expect("write");
+            let uplinks = vec!["eth0".to_owned()];
+            plan(AttachArgs { config: Some(path.clone()), uplinks, ..no_arguments() }, MEMORY_BYTES)
+        };
+        let rule = "[[rule]]\ndirection = 'out'\naction = 'deny'\n";
+        for (text, line, key) in [
+            (
+                "gateway.default_route = 'blocked'\n",
+                1,
+                "'default_route' in [gateway] is \"blocked\"",
+            ),
+            ("\n[[subnet]]\nname = 'a'\nprefix = '10.0.0.0/8'\n", 2, "there is a [[subnet]]"),
+            (rule, 1, "there is a [[rule]]"),
+            (&rule.repeat(3), 1, "there are 3 [[rule]], here the first"),
+            ("[rfc6092]\ntransparent = true\n", 2, "'transparent' in [rfc6092] is true"),
+            ("rfc6092.unsolicited_ipsec = true\n", 1, "'unsolicited_ipsec' in [rfc6092] is true"),
+        ] {
+            let Err(Failure::Usage(error)) = plan_of(text) else { panic!("accepted: {text}") };
+            let expected = format!(
+                "{}:{line}: {key}, which this version reads and checks but does not enforce yet; \
+                 remove it from the file (`eigw check` shows what it would mean)",
+                path.display()
+            );
+            assert_eq!(error.to_string(), expected);
+        }
+        let all = format!("{rule}[rfc6092]\ntransparent = true\n");
+        let Err(Failure::Usage(error)) = plan_of(&all) else { panic!("accepted: {all}") };
+        assert_eq!(error.to_string().lines().count(), 2, "{error}");
+
+        let harmless = "gateway.default_route = 'egress-only'\nrfc6092.transparent = false\n\
+                        prefix_list.office.prefixes = ['192.0.2.0/24']\n";
+        plan_of(harmless).expect("lists and defaults decide nothing");
     }
 
     fn no_arguments() -> AttachArgs {

@@ -7,8 +7,9 @@ use clap::Args;
 
 use super::{Context, Result};
 use crate::{
-    settings::{self, Settings},
-    view::{CheckView, PolicyView, SettingsView, WarningView},
+    policy::CompiledPolicy,
+    settings::{self, Problem, Settings},
+    view::{CheckView, PolicyView, RulesetView, SettingsView, WarningView},
 };
 
 /// Check a configuration file and show its settings with every default filled in
@@ -31,10 +32,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
     let config = shares.apply(&settings.to_config(ticks_per_sec, false), shares.half_open);
     Ok(CheckView {
         file: args.config.clone(),
-        warnings: warnings
-            .into_iter()
-            .map(|problem| WarningView { line: problem.line, message: problem.message })
-            .collect(),
+        warnings: view_of_warnings(warnings, &settings.unenforced),
         settings: SettingsView {
             name: settings.gateway_name().map(|name| name.to_string()),
             uplinks: settings.uplinks.clone(),
@@ -44,6 +42,23 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
             established_max: sizes.established_max,
             flow_memory_bytes: sizes.memory_bytes(),
             policy: PolicyView::from(&config),
+            ruleset: RulesetView::new(
+                &settings.policy,
+                &settings.rfc6092,
+                CompiledPolicy::new(&settings.policy).sizes(),
+            ),
         },
     })
+}
+
+/// The warnings in the order of lines, with those about keys for which attaching refuses the file.
+fn view_of_warnings(mut warnings: Vec<Problem>, unenforced: &[Problem]) -> Vec<WarningView> {
+    warnings.extend(unenforced.iter().map(|Problem { line, message }| {
+        let message = format!(
+            "{message}, which this version does not enforce yet, so `eigw attach` refuses the file"
+        );
+        Problem::new(*line, message)
+    }));
+    warnings.sort();
+    warnings.into_iter().map(|Problem { line, message }| WarningView { line, message }).collect()
 }

@@ -137,7 +137,7 @@ impl Cli {
         let view = match self.command {
             Command::Attach(args) => View::Attach(attach::run(&context, args)?),
             Command::Detach(args) => View::Detach(detach::run(&context, &args)?),
-            Command::Check(args) => View::Check(check::run(&context, &args)?),
+            Command::Check(args) => View::Check(Box::new(check::run(&context, &args)?)),
             Command::Status(args) => View::Status(status::run(&context, &args)?),
             Command::Flow(args) => flow::run(&context, &args)?,
             Command::Stats(args) => return stats::run(&context, &args, output),

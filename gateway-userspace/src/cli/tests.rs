@@ -188,6 +188,32 @@ fn check_shows_the_effective_settings() {
 }
 
 #[test]
+fn check_shows_a_policy_and_that_attach_refuses_it() {
+    let directory = tempfile::tempdir().expect("temporary directory");
+    let path = directory.path().join("wan.toml");
+    let text = "[gateway]\nuplinks = ['eth0']\n[prefix_list.office]\n\
+                prefixes = ['192.0.2.0/24']\n[[rule]]\nname = 'ssh'\ndirection = 'in'\n\
+                action = 'allow'\nproto = 'tcp'\nports = 22\nfrom = '@office'\n";
+    std::fs::write(&path, text).expect("write");
+    let shown = path.display();
+    let plain = answer(&format!("check -c {shown}"));
+    let warning = format!(
+        "{shown}: ok\nwarning: {shown}:5: there is a [[rule]], which this version does not enforce \
+         yet, so `eigw attach` refuses the file\n"
+    );
+    assert!(plain.starts_with(&warning), "{plain}");
+    let rule = "   0  ssh   in         allow   tcp    22     @office  any  -\n";
+    assert!(plain.contains(rule), "{plain}");
+    let json: serde_json::Value =
+        serde_json::from_str(&answer(&format!("-j check -c {shown}"))).expect("JSON");
+    assert_eq!((&json["warnings"][0]["line"], &json["warnings"][1]), (&5.into(), &().into()));
+    assert_eq!(json["settings"]["rules"][0]["from"], serde_json::json!(["@office"]));
+
+    let refusal = usage_failure(&format!("attach -c {shown}"));
+    assert!(refusal.starts_with(&format!("{shown}:5: there is a [[rule]], which")), "{refusal}");
+}
+
+#[test]
 fn every_command_gets_a_manual_page() {
     let directory = tempfile::tempdir().expect("temporary directory");
     let target = directory.path().join("man8");

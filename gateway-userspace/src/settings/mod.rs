@@ -9,6 +9,7 @@ mod hook;
 mod kernel;
 mod name;
 mod packet_path;
+pub mod policy;
 pub mod prefix;
 mod problem;
 mod profile;
@@ -29,11 +30,15 @@ pub use hook::hook_name;
 pub use kernel::{memory_bytes, ticks_per_sec};
 pub use name::{INTERFACE_NAME_LEN_MAX, check_interface_name};
 pub use packet_path::{ULA, is_ula};
+pub use policy::{Policy, Rfc6092};
 pub use problem::{Problem, SettingsError};
 pub use profile::{Profile, TimeoutsSecs, rfc_floor};
 pub use sizes::{TABLE_ENTRIES_MAX, TABLE_ENTRIES_MIN, TableSize};
 
-use crate::datapath::{GatewayName, HookChoice, HostLimits, TableSizes};
+use crate::{
+    datapath::{GatewayName, HookChoice, HostLimits, TableSizes},
+    policy::doubts,
+};
 
 /// What may come in without a flow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +97,14 @@ pub struct Settings {
     pub pass_ethertypes: Vec<u16>,
     /// The martian rules.
     pub martians: Martians,
+    /// Subnets, rules and lists.
+    pub policy: Policy,
+    /// Switches of which [`Settings::policy`] has the effect already.
+    pub rfc6092: Rfc6092,
+    /// What the file declares of the policy and the packet path does not enforce yet, in the order
+    /// of lines: each names a key and says no more. To attach in spite of it would let pass what
+    /// the file denies.
+    pub unenforced: Vec<Problem>,
 }
 
 impl Default for Settings {
@@ -108,6 +121,9 @@ impl Default for Settings {
             allow: Allow::default(),
             pass_ethertypes: Vec::new(),
             martians: Martians::default(),
+            policy: Policy::default(),
+            rfc6092: Rfc6092::default(),
+            unenforced: Vec::new(),
         }
     }
 }
@@ -122,26 +138,42 @@ impl Settings {
     pub fn load(path: &Path, memory_bytes: u64) -> Result<(Self, Vec<Problem>), SettingsError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| SettingsError::Unreadable { path: path.to_owned(), source })?;
-        Self::parse(&text, memory_bytes)
+        let directory = path.parent().unwrap_or(Path::new(""));
+        Self::parse_in(directory, &text, memory_bytes)
             .map_err(|problems| SettingsError::Invalid { path: path.to_owned(), problems })
     }
 
-    /// Reads the text of a file, as [`Settings::load`] does.
+    /// Reads the text of a file, as [`Settings::load`] does; files that it names are looked for in
+    /// the current directory.
     ///
     /// # Errors
     ///
     /// Everything that is wrong, in the order of lines.
     pub fn parse(text: &str, memory_bytes: u64) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
+        Self::parse_in(Path::new(""), text, memory_bytes)
+    }
+
+    /// Reads the text of a file that stands in `directory`.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong, in the order of lines.
+    pub fn parse_in(
+        directory: &Path,
+        text: &str,
+        memory_bytes: u64,
+    ) -> Result<(Self, Vec<Problem>), Vec<Problem>> {
         let mut problems = Vec::new();
         let raw = raw::read(text, &mut problems);
         let mut warnings = validate::warnings(&raw);
-        let settings = validate::validate(raw, memory_bytes, &mut problems);
-        if problems.is_empty() {
-            warnings.sort();
-            return Ok((settings, warnings));
+        let settings = validate::validate(raw, directory, memory_bytes, &mut problems);
+        if !problems.is_empty() {
+            problems.sort();
+            return Err(problems);
         }
-        problems.sort();
-        Err(problems)
+        warnings.extend(doubts::of(&settings.policy));
+        warnings.sort();
+        Ok((settings, warnings))
     }
 
     /// Replaces the uplinks, as the command line does.

@@ -1,10 +1,10 @@
 //! The configuration file as written: typed values with their lines, not yet judged.
 
-use clap::ValueEnum;
-use gateway_common::timeouts::TimeoutClass;
+use gateway_common::{policy::Route, timeouts::TimeoutClass};
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    policy::{PolicyTables, RawPolicy, routes},
     problem::Problem,
     profile::{Profile, TIMEOUT_GROUPS},
     reader::{Lines, Located, TableReader, number_within},
@@ -14,17 +14,6 @@ use crate::datapath::HookChoice;
 
 /// The longest timeout, in seconds: a year.
 pub(super) const TIMEOUT_SECS_MAX: u32 = 365 * 24 * 60 * 60;
-
-/// What `[gateway] default_route` can say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum DefaultRoute {
-    /// Answers come in, nothing else.
-    EgressOnly,
-    /// Both ways are open.
-    Internet,
-    /// Both ways are shut.
-    Blocked,
-}
 
 /// What one key of `[timeouts]` sets.
 #[derive(Debug)]
@@ -41,7 +30,7 @@ pub(super) struct RawSettings {
     pub(super) name: Option<Located<String>>,
     pub(super) uplinks: Option<Vec<Located<String>>>,
     pub(super) hook: Option<Located<HookChoice>>,
-    pub(super) default_route: Option<Located<DefaultRoute>>,
+    pub(super) default_route: Option<Located<Route>>,
     pub(super) profile: Option<Located<Profile>>,
     pub(super) half_open_max: Option<Located<TableSize>>,
     pub(super) established_max: Option<Located<TableSize>>,
@@ -54,6 +43,7 @@ pub(super) struct RawSettings {
     pub(super) pass_ethertypes: Vec<Located<u16>>,
     pub(super) martians_enabled: Option<Located<bool>>,
     pub(super) martians_except: Vec<Located<String>>,
+    pub(super) policy: RawPolicy,
 }
 
 /// Reads `text`; complaints about syntax, keys and types go to `problems`.
@@ -91,8 +81,7 @@ fn read_document<'a>(
     let allow = root.table("allow", "[allow]");
     let link = root.table("link", "[link]");
     let martians = root.table("martians", "[martians]");
-    root.refuse("subnet", "[[subnet]]");
-    root.refuse("rule", "[[rule]]");
+    let policy = PolicyTables::of(&mut root);
     root.refuse("metrics", "[metrics]");
     root.refuse("flow_log", "[flow_log]");
     root.finish();
@@ -104,6 +93,7 @@ fn read_document<'a>(
     raw.read_allow(TableReader::new(lines, "[allow]", allow, problems));
     raw.read_link(TableReader::new(lines, "[link]", link, problems));
     raw.read_martians(TableReader::new(lines, "[martians]", martians, problems));
+    raw.policy = policy.read(lines, problems);
     raw
 }
 
@@ -112,7 +102,7 @@ impl RawSettings {
         self.name = table.string("name");
         self.uplinks = table.array("uplinks", "the name of an interface", string);
         self.hook = table.choice("hook");
-        self.default_route = table.choice("default_route");
+        self.default_route = table.named("default_route", &routes());
         self.profile = table.choice("profile");
         table.finish();
     }

@@ -1,7 +1,7 @@
 //! Reads typed values out of a TOML table, remembers on which line each stands, and collects
 //! every complaint instead of stopping at the first.
 
-use std::{collections::BTreeSet, ops::RangeInclusive};
+use std::{borrow::Cow, collections::BTreeSet, ops::RangeInclusive};
 
 use clap::ValueEnum;
 use toml::{
@@ -42,7 +42,7 @@ impl Lines {
 pub(super) struct TableReader<'a, 'p> {
     lines: &'a Lines,
     /// How people write the table's heading, such as `[gateway]`.
-    heading: &'static str,
+    heading: Cow<'static, str>,
     table: Option<&'a DeTable<'a>>,
     known: BTreeSet<&'static str>,
     problems: &'p mut Vec<Problem>,
@@ -52,11 +52,11 @@ impl<'a, 'p> TableReader<'a, 'p> {
     /// A reader of `table`; of an absent one every value is absent.
     pub(super) fn new(
         lines: &'a Lines,
-        heading: &'static str,
+        heading: impl Into<Cow<'static, str>>,
         table: Option<&'a DeTable<'a>>,
         problems: &'p mut Vec<Problem>,
     ) -> Self {
-        Self { lines, heading, table, known: BTreeSet::new(), problems }
+        Self { lines, heading: heading.into(), table, known: BTreeSet::new(), problems }
     }
 
     /// `true` or `false`.
@@ -96,18 +96,28 @@ impl<'a, 'p> TableReader<'a, 'p> {
     }
 
     /// One of the names of `T`.
-    pub(super) fn choice<T: ValueEnum>(&mut self, key: &'static str) -> Option<Located<T>> {
-        let names: Vec<_> = T::value_variants()
+    pub(super) fn choice<T: ValueEnum + Clone>(&mut self, key: &'static str) -> Option<Located<T>> {
+        let named = |value: &T| value.to_possible_value().map(|name| name.get_name().to_owned());
+        let choices: Vec<_> = T::value_variants()
             .iter()
-            .filter_map(ValueEnum::to_possible_value)
-            .map(|value| value.get_name().to_owned())
+            .filter_map(|value| Some((named(value)?, value.clone())))
             .collect();
+        self.named(key, &choices)
+    }
+
+    /// One of `choices`, by its name.
+    pub(super) fn named<T: Clone>(
+        &mut self,
+        key: &'static str,
+        choices: &[(impl AsRef<str>, T)],
+    ) -> Option<Located<T>> {
         let Located { line, value } = self.string(key)?;
-        if let Ok(choice) = T::from_str(&value, false) {
-            return Some(Located { line, value: choice });
+        if let Some((_, choice)) = choices.iter().find(|(name, _)| name.as_ref() == value) {
+            return Some(Located { line, value: choice.clone() });
         }
+        let names: Vec<_> = choices.iter().map(|(name, _)| name.as_ref()).collect();
         let expected = names.join("\", \"");
-        let hint = did_you_mean(&value, names.iter().map(String::as_str));
+        let hint = did_you_mean(&value, names);
         self.complain(
             line,
             format!(
@@ -130,6 +140,39 @@ impl<'a, 'p> TableReader<'a, 'p> {
             self.wrong(key, line, &format!("an array, each element {expected}"), value);
             return None;
         };
+        Some(self.elements(key, expected, elements.iter(), convert))
+    }
+
+    /// One value that `convert` accepts, or an array of them with at least one; `expected`
+    /// describes one.
+    pub(super) fn one_or_more<T>(
+        &mut self,
+        key: &'static str,
+        expected: &str,
+        convert: impl Fn(&DeValue<'_>) -> Option<T>,
+    ) -> Option<Vec<Located<T>>> {
+        let (line, value) = self.value(key)?;
+        let Some(elements) = value.as_array() else {
+            return self.take(key, expected, convert).map(|only| vec![only]);
+        };
+        if elements.is_empty() {
+            let message = format!(
+                "'{key}' in {} is empty, so that nothing would match; remove it to match \
+                 everything",
+                self.heading
+            );
+            self.complain(line, message);
+        }
+        Some(self.elements(key, expected, elements.iter(), convert))
+    }
+
+    fn elements<'e, T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        elements: impl Iterator<Item = &'e Spanned<DeValue<'e>>>,
+        convert: impl Fn(&DeValue<'_>) -> Option<T>,
+    ) -> Vec<Located<T>> {
         let mut converted = Vec::new();
         for element in elements {
             let line = self.lines.line_of(element);
@@ -145,7 +188,7 @@ impl<'a, 'p> TableReader<'a, 'p> {
                 ),
             }
         }
-        Some(converted)
+        converted
     }
 
     /// A table below this one, with the heading that people write for it.
@@ -166,6 +209,58 @@ impl<'a, 'p> TableReader<'a, 'p> {
             );
         }
         table
+    }
+
+    /// The tables of an array, with the heading that people write for each of them.
+    pub(super) fn tables(
+        &mut self,
+        key: &'static str,
+        heading: &str,
+    ) -> Vec<Located<&'a DeTable<'a>>> {
+        let Some((line, value)) = self.value(key) else { return Vec::new() };
+        let elements = value.as_array().map(|elements| {
+            elements
+                .iter()
+                .map(|element| Some((self.lines.line_of(element), element.get_ref().as_table()?)))
+                .collect::<Option<Vec<_>>>()
+        });
+        if let Some(Some(tables)) = elements {
+            return tables.into_iter().map(|(line, value)| Located { line, value }).collect();
+        }
+        self.complain(line, format!("'{key}' must be tables with the heading {heading} each"));
+        Vec::new()
+    }
+
+    /// The tables below this one whose names the author chooses, with these.
+    pub(super) fn named_tables(
+        &mut self,
+        key: &'static str,
+        heading: &'static str,
+    ) -> Vec<(&'a str, Located<&'a DeTable<'a>>)> {
+        let Some(tables) = self.table(key, heading) else { return Vec::new() };
+        let mut named = Vec::new();
+        for (name, value) in tables {
+            let (line, name) = (self.lines.line_of(name), name.get_ref().as_ref());
+            match value.get_ref().as_table() {
+                Some(table) => named.push((name, Located { line, value: table })),
+                None => self.complain(
+                    line,
+                    format!(
+                        "'{key}.{name}' must be a table with the heading [{key}.{name}], not {}",
+                        describe(value.get_ref())
+                    ),
+                ),
+            }
+        }
+        named.sort_by_key(|(_, table)| table.line);
+        named
+    }
+
+    /// Complains if the table, which begins on `line`, lacks a key that it has to have.
+    pub(super) fn require(&mut self, line: usize, key: &'static str) {
+        if self.table.is_some_and(|table| !table.contains_key(key)) {
+            self.complain(line, format!("'{key}' is missing in {}", self.heading));
+        }
     }
 
     /// A part of the configuration that exists but is not built yet.

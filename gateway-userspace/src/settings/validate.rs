@@ -1,7 +1,10 @@
 //! From the file as written to settings that can be used, or to the list of what is wrong.
 
+use std::path::Path;
+
 use gateway_common::{
     limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX, UPLINKS_MAX},
+    policy::Route,
     wire::ethernet,
 };
 use ipnet::IpNet;
@@ -9,10 +12,11 @@ use ipnet::IpNet;
 use super::{
     Allow, Martians, Settings,
     name::check_interface_name,
+    policy::{self, Policy, Rfc6092},
     prefix,
     problem::Problem,
     profile::{Profile, TimeoutsSecs, rfc_floor},
-    raw::{DefaultRoute, RawSettings, RawTimeout},
+    raw::{RawSettings, RawTimeout},
     reader::Located,
     sizes::TableSize,
 };
@@ -31,14 +35,14 @@ const PARSED_ETHERTYPES: [(u16, &str); 6] = [
 /// One place in [`MARTIAN_EXCEPTIONS_MAX`] stays free for the uplink's own unique local prefix.
 const EXCEPT_MAX: usize = MARTIAN_EXCEPTIONS_MAX - 1;
 
-/// Judges `raw` for a machine with `memory_bytes` of memory. The settings are of use only if no
-/// problem was added.
+/// Judges `raw`, which names files in `directory`, for a machine with `memory_bytes` of memory.
+/// The settings are of use only if no problem was added.
 pub(super) fn validate(
     raw: RawSettings,
+    directory: &Path,
     memory_bytes: u64,
     problems: &mut Vec<Problem>,
 ) -> Settings {
-    refuse_what_comes_later(&raw, problems);
     let profile = raw.profile.as_ref().map_or(Profile::default(), |profile| profile.value);
     let mut timeouts_secs = TimeoutsSecs::of(profile);
     for timeout in &raw.timeouts {
@@ -48,6 +52,7 @@ pub(super) fn validate(
     }
     let allow = Allow::default();
     let hosts = host_limits(&raw, memory_bytes, problems);
+    let (policy, rfc6092) = policy(&raw, directory, problems);
     Settings {
         uplinks: uplinks(raw.uplinks.unwrap_or_default(), problems),
         name: gateway_name(raw.name, problems),
@@ -67,6 +72,9 @@ pub(super) fn validate(
             enabled: value_or(raw.martians_enabled.as_ref(), Martians::default().enabled),
             except: martians_except(&raw.martians_except, problems),
         },
+        policy,
+        rfc6092,
+        unenforced: policy::unenforced(raw.default_route.as_ref(), &raw.policy),
     }
 }
 
@@ -92,16 +100,6 @@ pub(super) fn warnings(raw: &RawSettings) -> Vec<Problem> {
 
 fn value_or<T: Copy>(located: Option<&Located<T>>, default: T) -> T {
     located.map_or(default, |located| located.value)
-}
-
-fn refuse_what_comes_later(raw: &RawSettings, problems: &mut Vec<Problem>) {
-    if let Some(route) = &raw.default_route
-        && route.value != DefaultRoute::EgressOnly
-    {
-        let message = "'default_route' in [gateway] other than \"egress-only\" is not supported \
-                       by this version";
-        problems.push(Problem::new(route.line, message));
-    }
 }
 
 /// The limits of each inside host, none greater than its table.
@@ -141,6 +139,19 @@ fn host_limits(raw: &RawSettings, memory_bytes: u64, problems: &mut Vec<Problem>
             tables.established_max,
         ),
     }
+}
+
+fn policy(raw: &RawSettings, directory: &Path, problems: &mut Vec<Problem>) -> (Policy, Rfc6092) {
+    let lists = policy::lists(&raw.policy, directory, problems);
+    let mut policy = Policy {
+        default_route: value_or(raw.default_route.as_ref(), Route::default()),
+        subnets: policy::subnets(&raw.policy, problems),
+        rules: policy::rules(&raw.policy, &lists, problems),
+        lists,
+    };
+    let rfc6092 = policy::validate_rfc6092(&raw.policy, problems);
+    policy::apply_rfc6092(rfc6092, &mut policy);
+    (policy, rfc6092)
 }
 
 fn gateway_name(name: Option<Located<String>>, problems: &mut Vec<Problem>) -> Option<GatewayName> {

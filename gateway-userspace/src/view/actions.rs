@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::PolicyView;
+use super::{PolicyView, RulesetView};
 
 /// The answer of `attach`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -83,6 +83,9 @@ pub struct SettingsView {
     /// Everything that the packet path reads.
     #[serde(flatten)]
     pub policy: PolicyView,
+    /// Subnets, rules and lists.
+    #[serde(flatten)]
+    pub ruleset: RulesetView,
 }
 
 /// The answer of `man`.

@@ -5,6 +5,7 @@ mod actions;
 mod flow;
 mod policy;
 mod pressure;
+mod ruleset;
 mod stats;
 mod status;
 
@@ -17,6 +18,7 @@ pub use actions::{
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
 pub use policy::{AllowView, MartiansView, PolicyView, TimeoutsView};
 pub use pressure::{HostView, PressureView};
+pub use ruleset::{PrefixListView, RuleView, RulesetTablesView, RulesetView, SubnetView};
 pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
 pub use status::{
     AttachmentView, GatewayView, StatusElement, StatusView, UnreadableView, UplinkView,
@@ -31,7 +33,7 @@ pub enum View {
     /// Of `detach`.
     Detach(DetachView),
     /// Of `check`.
-    Check(CheckView),
+    Check(Box<CheckView>),
     /// Of `status`.
     Status(StatusView),
     /// Of `flow show`.

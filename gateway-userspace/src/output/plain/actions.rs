@@ -1,6 +1,6 @@
 //! What was done, in a few lines.
 
-use super::status::policy;
+use super::{ruleset::ruleset, status::policy};
 use crate::{
     output::{
         table::{numbers, render, words},
@@ -40,7 +40,7 @@ pub(super) fn check(view: &CheckView) -> String {
     }));
     format!(
         "{}: ok\n{warnings}\ngateway:    {}\nuplinks:    {}\nhook:       {}\nprofile:    {}\n\
-         flows:      half-open {half_open_max}, established {established_max} ({})\n{}",
+         flows:      half-open {half_open_max}, established {established_max} ({})\n{}{}",
         view.file.display(),
         settings.name.as_deref().unwrap_or("(the first uplink)"),
         if settings.uplinks.is_empty() {
@@ -52,6 +52,7 @@ pub(super) fn check(view: &CheckView) -> String {
         settings.profile,
         memory(flow_memory_bytes),
         policy(&settings.policy),
+        ruleset(&settings.ruleset),
     )
 }
 

@@ -2,6 +2,7 @@
 
 mod actions;
 mod flow;
+mod ruleset;
 mod stats;
 mod status;
 

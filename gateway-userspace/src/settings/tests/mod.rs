@@ -1,6 +1,7 @@
 //! Files, good and bad, and what is said about them.
 
 mod flows;
+mod policy;
 
 use gateway_common::{
     config::{Config, Mode},
@@ -53,6 +54,12 @@ pass_ethertypes = []
 [martians]
 enabled = true
 except = []
+[rfc6092]
+endpoint_independent_filtering = false
+unsolicited_ipsec = false
+delayed_reject = false
+port_control = false
+transparent = false
 "#;
     let named = Settings {
         name: Some(GatewayName::new("wan").expect("valid name")),
@@ -197,15 +204,10 @@ fn choices_are_listed() {
 #[test]
 fn what_comes_later_is_refused_by_name() {
     assert_problems(
-        "[gateway]\ndefault_route = 'internet'\n\
-         [[subnet]]\nname = 'a'\n[[rule]]\n[metrics]\nlisten = 'x'\n[flow_log]\n",
+        "[metrics]\nlisten = 'x'\n[flow_log]\n",
         &[
-            "2: 'default_route' in [gateway] other than \"egress-only\" is not supported by this \
-             version",
-            "3: [[subnet]] is not supported by this version; remove it",
-            "5: [[rule]] is not supported by this version; remove it",
-            "6: [metrics] is not supported by this version; remove it",
-            "8: [flow_log] is not supported by this version; remove it",
+            "1: [metrics] is not supported by this version; remove it",
+            "3: [flow_log] is not supported by this version; remove it",
         ],
     );
 }

@@ -1,0 +1,23 @@
+//! From the policy as people write it to the tables that the packet path reads.
+//!
+//! ```text
+//! Policy ─► fields: for each value, which rules accept it ─► classes of equal values
+//!             protocol   array by direction and number
+//!             selector   array by port or ICMP type
+//!             inside     trie by prefix, with subnet and route
+//!             outside    trie by prefix
+//! ```
+
+mod bits;
+mod compile;
+mod coverage;
+pub mod doubts;
+mod fields;
+mod host;
+#[cfg(test)]
+mod tests;
+mod trie;
+
+pub use compile::{CompiledPolicy, PolicySizes};
+pub use host::HostTables;
+pub use trie::{Trie, TrieEntry};

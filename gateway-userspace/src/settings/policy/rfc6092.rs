@@ -1,0 +1,106 @@
+//! The places where RFC 6092's home gateway is more open than an egress-only one.
+
+use gateway_common::{
+    policy::{Action, Route},
+    tuple::Direction,
+};
+use network_types::ip::IpProto;
+
+use super::{Policy, Rule, raw::RawPolicy};
+use crate::settings::{problem::Problem, reader::Located};
+
+/// Rules that the switches add to those of the file.
+pub(super) const RULES_ADDED_MAX: usize = 2;
+
+/// The port of the Internet Key Exchange. RFC 6092 does not ask for 4500, where IKE goes behind a
+/// NAT.
+const IKE_PORT: u16 = 500;
+
+/// Five switches, all off by default: on, each opens the gateway as far as RFC 6092 asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches, each on its own")]
+pub struct Rfc6092 {
+    /// Who answers need not be who was asked: anybody may send to the inside address and port of
+    /// a flow (REC-11, REC-17, REC-33).
+    pub endpoint_independent_filtering: bool,
+    /// AH, ESP, HIP and IKE come in without a flow (REC-21, REC-22, REC-24, REC-26).
+    pub unsolicited_ipsec: bool,
+    /// What opens a connection from outside is refused with an error after six seconds
+    /// (REC-34, REC-39).
+    pub delayed_reject: bool,
+    /// Hosts inside may ask for ports to be opened (REC-48).
+    pub port_control: bool,
+    /// Everything that is not denied comes in (REC-49).
+    pub transparent: bool,
+}
+
+impl Rfc6092 {
+    /// The keys of the switches that are on.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        let switches = [
+            ("endpoint_independent_filtering", self.endpoint_independent_filtering),
+            ("unsolicited_ipsec", self.unsolicited_ipsec),
+            ("delayed_reject", self.delayed_reject),
+            ("port_control", self.port_control),
+            ("transparent", self.transparent),
+        ];
+        switches.into_iter().filter(|(_, is_on)| *is_on).map(|(name, _)| name)
+    }
+}
+
+/// Judges the switches.
+pub(in super::super) fn validate(raw: &RawPolicy, problems: &mut Vec<Problem>) -> Rfc6092 {
+    let mut later = |key: &str, switch: &Option<Located<bool>>| match switch {
+        Some(Located { line, value: true }) => {
+            let message = format!("'{key}' in [rfc6092] is not supported by this version");
+            problems.push(Problem::new(*line, message));
+            true
+        }
+        Some(_) | None => false,
+    };
+    let is_on = |switch: &Option<Located<bool>>| switch.as_ref().is_some_and(|it| it.value);
+    Rfc6092 {
+        endpoint_independent_filtering: later(
+            "endpoint_independent_filtering",
+            &raw.endpoint_independent_filtering,
+        ),
+        unsolicited_ipsec: is_on(&raw.unsolicited_ipsec),
+        delayed_reject: later("delayed_reject", &raw.delayed_reject),
+        port_control: later("port_control", &raw.port_control),
+        transparent: is_on(&raw.transparent),
+    }
+}
+
+/// Opens `policy` as far as the switches say. The operator's own rules come first, and what is
+/// blocked remains so.
+pub(in super::super) fn apply(switches: Rfc6092, policy: &mut Policy) {
+    if switches.transparent {
+        let routes = policy.subnets.iter_mut().map(|subnet| &mut subnet.route);
+        for route in routes.chain([&mut policy.default_route]) {
+            if *route == Route::EgressOnly {
+                *route = Route::Internet;
+            }
+        }
+    }
+    if switches.unsolicited_ipsec {
+        let protocols = [IpProto::Esp, IpProto::Ah, IpProto::Hip].map(|protocol| protocol as u8);
+        policy.rules.push(inbound("rfc6092.ipsec", protocols.to_vec(), None));
+        let ike = inbound("rfc6092.ike", vec![IpProto::Udp as u8], Some(IKE_PORT));
+        policy.rules.push(ike);
+    }
+}
+
+fn inbound(name: &str, protocols: Vec<u8>, port: Option<u16>) -> Rule {
+    Rule {
+        line: 0,
+        name: Some(name.to_owned()),
+        direction: Direction::Inbound,
+        action: Action::Allow,
+        protocols,
+        selectors: port.into_iter().map(|port| port..=port).collect(),
+        from: Vec::new(),
+        to: Vec::new(),
+        log: false,
+        shadow: false,
+    }
+}
