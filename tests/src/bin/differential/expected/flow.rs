@@ -66,21 +66,8 @@ pub(crate) struct Flow {
     is_reset: bool,
     /// Inside's highest acknowledgement while numbers are not checked.
     pub(crate) highest_ack: Option<u32>,
-    /// What a reset from inside would say if it was no reset.
-    pub(crate) reset: Option<ResetClaim>,
     /// Whether any segment of a direction ended beyond the window.
     has_exceeded: [bool; 2],
-    /// Behind the last segment from inside that began beyond the window.
-    pub(crate) excess_end: Option<u32>,
-}
-
-/// What resets from inside claim besides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ResetClaim {
-    /// Behind the furthest.
-    pub(crate) end: u32,
-    /// Up to where the last that acknowledges anything would let outside send.
-    pub(crate) edge: Option<u32>,
 }
 
 /// What outside did.
@@ -232,10 +219,6 @@ impl Flow {
             Kind::Rst => {
                 let is_next = self.place(Outbound, reading.sequence) == Place::Next;
                 self.is_reset |= !self.is_tracked() || is_next;
-                let end = self.reset.map_or(reading.end, |it| latest(it.end, reading.end));
-                let edge = reading.ack.map(|_| self.pair(Outbound).granted(reading).edge);
-                let edge = edge.or(self.reset.and_then(|it| it.edge));
-                self.reset = Some(ResetClaim { end, edge });
             }
             Kind::SynAck if !self.is_tracked() || !self.is_opening() => {}
             Kind::SynAck | Kind::Ack | Kind::Fin if self.is_tracked() => {
@@ -262,7 +245,6 @@ impl Flow {
             Fit::Overshoots => {
                 self.sides[Outbound as usize] = pair.own.overshooting(reading);
                 self.has_exceeded[Outbound as usize] = true;
-                self.excess_end = Some(reading.end);
             }
             // Part of the connection took another way.
             Fit::AcksUnsent | Fit::Beyond if reading.kind != Kind::SynAck => {

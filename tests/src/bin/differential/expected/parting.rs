@@ -7,7 +7,7 @@ use super::{
     flow::{Flow, Judgement},
     is_noted,
     reading::{Kind, Reading},
-    window::{Fit, Side},
+    window::{Fit, Pair, Side, is_after},
 };
 use crate::{arena::CtState, runner::Observation};
 
@@ -23,6 +23,12 @@ pub(crate) enum Parting {
     LostTrack,
     /// A segment from inside fits. The reference ignored it.
     IgnoredInside,
+    /// Outside sent more before inside had acknowledged anything. `eigw` knows a window; the
+    /// reference does not.
+    SentEarly,
+    /// Of several segments beyond the window, the last was not the furthest. `eigw` remembers the
+    /// furthest; the reference remembers the last.
+    ReorderedExcess,
     /// One from inside ended exactly one window beyond the window. The reference ignored it.
     IgnoredExcess,
     /// Inside sent a SYN/ACK that is not about the openings. `eigw` ignored it; the reference
@@ -31,6 +37,9 @@ pub(crate) enum Parting {
     /// Inside reset something before outside had opened. `eigw` goes on when the sides do; the
     /// reference does not.
     ResetOpening,
+    /// A reset from inside had other numbers than the connection. To `eigw` they mean nothing; the
+    /// reference heeds them.
+    ResetClaims,
     /// Outside opened again, or answered after that, with other numbers than before. `eigw`
     /// believed the latest; the reference stays with what came first.
     OpenedTwice,
@@ -55,6 +64,15 @@ impl Parting {
             Judgement::Fits(_) if reading.kind == Kind::SynAck => {
                 sight.before.saw_opening_last().then_some(Self::AnsweredLate)
             }
+            Judgement::Fits(_)
+                if flow.side(Outbound).grant.is_none()
+                    && is_after(reading.sequence, known.opening_end) =>
+            {
+                Some(Self::SentEarly)
+            }
+            Judgement::Fits(Fit::Overshoots) => {
+                is_after(known.end, reading.end).then_some(Self::ReorderedExcess)
+            }
             Judgement::Unrelated
             | Judgement::Opens
             | Judgement::OpensLate
@@ -73,11 +91,22 @@ impl Parting {
         after.add_from_inside(reading);
         let is_about_openings =
             flow.outside().has_crossed && flow.side(Outbound).opening == Some(reading.sequence);
-        let excess = flow.pair(Outbound).excess(reading);
         let is_ignored = sight.seen.reference == Some(CtState::Invalid);
         match reading.kind {
             Kind::SynAck => (!is_about_openings).then_some(Self::StrayAnswer),
-            Kind::Rst => flow.side(Inbound).opening.is_none().then_some(Self::ResetOpening),
+            Kind::Rst if flow.side(Inbound).opening.is_none() => Some(Self::ResetOpening),
+            Kind::Rst => {
+                let pair = flow.pair(Outbound);
+                let granted = reading.ack.map(|_| pair.granted(reading));
+                let is_further = match (granted, pair.own.grant) {
+                    (Some(new), Some(known)) => {
+                        is_after(new.ack, known.ack) || is_after(new.edge, known.edge)
+                    }
+                    (new, _) => new.is_some(),
+                };
+                let is_new = is_further || is_after(reading.end, pair.own.end);
+                is_new.then_some(Self::ResetClaims)
+            }
             Kind::Syn => None,
             Kind::Ack | Kind::Fin if sight.begins_entry => {
                 sight.before.forgotten.map(Self::TakenUp)
@@ -85,13 +114,21 @@ impl Parting {
             Kind::Ack | Kind::Fin if flow.is_checked() && !after.is_checked() => {
                 Some(Self::LostTrack)
             }
-            Kind::Ack | Kind::Fin if !is_ignored => None,
-            Kind::Ack | Kind::Fin => {
-                let is_excess = flow.pair(Outbound).fit(reading) == Fit::Overshoots
-                    && excess.is_some_and(|it| it.bytes == it.window);
-                Some(if is_excess { Self::IgnoredExcess } else { Self::IgnoredInside })
-            }
+            Kind::Ack | Kind::Fin => by_fit(flow.pair(Outbound), reading, is_ignored),
         }
+    }
+}
+
+/// What a segment from inside, which does not end the checks, parts by its place.
+fn by_fit(pair: Pair, reading: &Reading, is_ignored: bool) -> Option<Parting> {
+    let overshoots = pair.fit(reading) == Fit::Overshoots;
+    let excess = pair.excess(reading).filter(|_| overshoots);
+    if is_ignored && excess.is_some_and(|it| it.bytes == it.window) {
+        Some(Parting::IgnoredExcess)
+    } else if is_ignored {
+        Some(Parting::IgnoredInside)
+    } else {
+        (overshoots && is_after(pair.own.end, reading.end)).then_some(Parting::ReorderedExcess)
     }
 }
 

@@ -5,7 +5,7 @@ use gateway_common::tuple::Direction::{Inbound, Outbound};
 use super::{eigw_drops, eigw_passes};
 use crate::{
     difference::Difference,
-    expected::{Fit, Judgement, Kind, Parting, Place, is_after},
+    expected::{Expected, Fit, Judgement, Kind, Parting, Place, is_after},
 };
 
 /// The rules of this file.
@@ -89,18 +89,21 @@ pub(crate) const RULES: &[Difference] = &[
     Difference {
         name: "window-of-opening",
         what: "lets outside send as much as the window of inside's SYN allows before inside has \
-               acknowledged anything; nftables knows of no window until then",
+               acknowledged anything; nftables knows of no window until then, and ignores or drops \
+               what comes",
         why: "RFC 9293 section 3.8.6: each segment indicates a window, also the first.",
         parts_ways: true,
         covers: |case| {
-            eigw_passes(case, |it| {
+            let is_early = eigw_passes(case, |it| {
                 let is_in_window = matches!(
                     it.judgement,
                     Judgement::Resets(Place::Window)
                         | Judgement::Fits(Fit::Inside | Fit::Overshoots | Fit::Old)
                 );
                 it.flow.side(Outbound).grant.is_none() && is_in_window
-            })
+            });
+            let is_parted = |it: Expected| it.course.parted_by(Parting::SentEarly);
+            is_early || Expected::of(case).is_some_and(is_parted)
         },
     },
     Difference {

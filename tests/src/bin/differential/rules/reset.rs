@@ -5,7 +5,7 @@ use gateway_common::tuple::Direction::Outbound;
 use super::{eigw_drops, eigw_passes};
 use crate::{
     difference::Difference,
-    expected::{Expected, Fit, Judgement, Parting, Place, is_after},
+    expected::{Expected, Judgement, Parting, Place, is_after},
 };
 
 /// The rules of this file.
@@ -72,20 +72,7 @@ pub(crate) const RULES: &[Difference] = &[
               the reset.",
         parts_ways: true,
         covers: |case| {
-            let is_dropped = eigw_drops(case, |it| {
-                let Some(reset) = it.flow.reset else { return false };
-                let is_up_to = |number: u32, limit: u32| !is_after(number, limit);
-                let is_known = it.reading.ack.is_some_and(|ack| is_up_to(ack, reset.end));
-                let is_granted = reset.edge.is_some_and(|edge| is_up_to(it.reading.sequence, edge));
-                it.judgement == Judgement::Fits(Fit::AcksUnsent) && is_known
-                    || it.judgement == Judgement::Fits(Fit::Beyond) && is_granted
-            });
-            let is_passed = eigw_passes(case, |it| {
-                let ends = it.flow.reset.zip(it.reading.ack);
-                it.judgement == Judgement::Fits(Fit::Old)
-                    && ends.is_some_and(|(reset, ack)| is_after(ack, reset.end))
-            });
-            is_dropped || is_passed
+            Expected::of(case).is_some_and(|it| it.course.parted_by(Parting::ResetClaims))
         },
     },
 ];

@@ -5,7 +5,7 @@ use gateway_common::tuple::Direction::{Inbound, Outbound};
 use super::{eigw_drops, eigw_passes};
 use crate::{
     difference::Difference,
-    expected::{Fit, Judgement, Parting, is_after},
+    expected::{Expected, Fit, Judgement, Parting, is_after},
 };
 
 /// The rules of this file.
@@ -41,16 +41,12 @@ pub(crate) const RULES: &[Difference] = &[
     },
     Difference {
         name: "reordered-excess",
-        what: "remembers how far inside went beyond the window at most; nftables remembers the \
+        what: "remembers how far a side went beyond the window at most; nftables remembers the \
                last segment that did, also if it is not the furthest",
         why: "RFC 9293 section 3.4: segments may arrive in any order.",
         parts_ways: true,
         covers: |case| {
-            eigw_passes(case, |it| {
-                let excess = it.flow.excess_end.zip(it.reading.ack);
-                matches!(it.judgement, Judgement::Fits(_))
-                    && excess.is_some_and(|(end, ack)| is_after(ack, end))
-            })
+            Expected::of(case).is_some_and(|it| it.course.parted_by(Parting::ReorderedExcess))
         },
     },
     Difference {
