@@ -104,3 +104,46 @@ pub(crate) fn compare(sequence: &Sequence, observed: &[Observation]) -> Comparis
     comparison.not_compared = observed.len() - comparison.compared;
     comparison
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{arena::CtState, grammar, step::Origin};
+
+    /// Whatever the rules say: what is expected of `eigw` is not up to the reference.
+    #[test]
+    fn nothing_excuses_what_eigw_is_not_meant_to_do() {
+        let mut flipped = 0;
+        for number in 0..300 {
+            let sequence = grammar::sequence(Origin { seed: 5, number });
+            let mut observed = Vec::new();
+            for at in 0..sequence.steps.len() {
+                observed.push(seen(true));
+                let case =
+                    Case { is_ipv6: false, steps: &sequence.steps[..=at], observed: &observed };
+                if case.unexpected().is_some() {
+                    observed[at] = seen(false);
+                }
+                if !case_is_judged(&sequence.steps[at]) {
+                    continue;
+                }
+                flipped += 1;
+                for reference in [None, Some(CtState::Established)] {
+                    let mut wrong = observed.clone();
+                    wrong[at] = Observation { eigw: !observed[at].eigw, reference };
+                    assert_eq!(compare(&sequence, &wrong).unexplained, Some(at), "{sequence:?}");
+                }
+            }
+        }
+        assert!(flipped > 500, "{flipped}");
+    }
+
+    fn case_is_judged(step: &Step) -> bool {
+        step.segment().is_some() && step.direction == Direction::Inbound
+    }
+
+    /// Both gateways do the same.
+    fn seen(passes: bool) -> Observation {
+        Observation { eigw: passes, reference: passes.then_some(CtState::Established) }
+    }
+}

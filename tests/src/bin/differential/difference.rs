@@ -42,7 +42,9 @@ pub(crate) fn document() -> String {
         "# Differences from nftables\n\n\
          `cargo xtask differential` sends the same packets through `eigw` and through a stateful \
          nftables ruleset\nwith the same policy. They treat packets alike except as listed here; \
-         any other difference fails the run.\nThis file is generated from \
+         any other difference fails the run.\nSo does a TCP segment that `eigw` treats otherwise \
+         than [ADR 9](adr/0009-windows-without-locks.md) and the standards say, whatever\n\
+         nftables does with it. This file is generated from \
          `tests/src/bin/differential/rules`.\n\n\
          | difference | what `eigw` does, and what nftables does | why |\n|---|---|---|\n",
     );

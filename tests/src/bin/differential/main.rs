@@ -58,7 +58,7 @@ struct Cli {
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
     /// How many sequences to run
-    #[arg(long, value_name = "N", default_value_t = 200_000)]
+    #[arg(long, value_name = "N", default_value_t = 50_000)]
     sequences: u64,
     /// How many sequences run side by side
     #[arg(long, value_name = "N", default_value_t = BATCH_MAX, value_parser = batch)]

@@ -191,8 +191,8 @@ impl Course<'_> {
         })
     }
 
-    /// Waits for the clock's next tick if inside goes on after a reset: `eigw` tells times by ticks,
-    /// and of both in the same one it cannot tell which came first.
+    /// Waits for the clock's next tick if inside goes on after a reset: `eigw` tells times by
+    /// ticks, and of both in the same one it cannot tell which came first.
     fn await_tick(&self) {
         let steps = self.sequences.iter().map(|sequence| sequence.steps.get(self.next));
         let goes_on =

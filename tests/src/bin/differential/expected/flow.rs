@@ -4,7 +4,7 @@ use gateway_common::tuple::Direction::{self, Inbound, Outbound};
 
 use super::{
     reading::{Kind, Reading},
-    window::{Fit, Grant, Pair, Place, Side, is_after, latest},
+    window::{Fit, Grant, Pair, Place, Side, is_after},
 };
 use crate::step::opposite;
 
@@ -64,8 +64,8 @@ pub(crate) struct Flow {
     has_ended: bool,
     /// A reset stands.
     is_reset: bool,
-    /// Inside's highest acknowledgement while numbers are not checked.
-    pub(crate) highest_ack: Option<u32>,
+    /// Inside's acknowledgements while numbers are not checked.
+    pub(crate) unchecked_acks: Vec<u32>,
     /// Whether any segment of a direction ended beyond the window.
     has_exceeded: [bool; 2],
 }
@@ -260,7 +260,7 @@ impl Flow {
     fn acknowledge(&mut self, reading: &Reading) {
         let ack = reading.ack.unwrap_or_default();
         self.sides[Outbound as usize].grant = Some(Grant { ack, edge: ack });
-        self.highest_ack = Some(self.highest_ack.map_or(ack, |highest| latest(highest, ack)));
+        self.unchecked_acks.push(ack);
         self.go_on(reading);
     }
 

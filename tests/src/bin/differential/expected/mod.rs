@@ -101,6 +101,11 @@ impl Course {
         let before = self.reference;
         let fits = self.flow.as_ref().is_none_or(|flow| flow.takes(direction, &reading));
         let begins_entry = self.reference.add(direction, &reading, seen, fits);
+        if self.parted_by(Parting::Reopened) && !before.follows_answers() {
+            // The reference lets answers to an opening pass that it does not know, but takes no
+            // notice of them.
+            self.reference.is_synchronised = before.is_synchronised;
+        }
         let sight = Sight { seen, before, begins_entry };
         match direction {
             Direction::Inbound => self.add_from_outside(&reading, sight),
@@ -115,6 +120,13 @@ impl Course {
     fn add_from_outside(&mut self, reading: &Reading, sight: Sight) {
         let Some(flow) = &mut self.flow else { return };
         self.partings.extend(Parting::by_outside(flow, reading, sight));
+        let answers_all = flow.judge(reading) == Judgement::Answers
+            && reading.ack == Some(flow.side(Direction::Outbound).end);
+        if answers_all && is_noted(sight.seen) && sight.before.follows_answers() {
+            // Only now the reference believes inside's second opening.
+            self.partings.retain(|it| *it != Parting::Reopened);
+            self.reference.start_over();
+        }
         if sight.seen.eigw {
             flow.add_from_outside(reading);
         }

@@ -43,6 +43,9 @@ pub(crate) enum Parting {
     /// Outside opened again, or answered after that, with other numbers than before. `eigw`
     /// believed the latest; the reference stays with what came first.
     OpenedTwice,
+    /// Inside repeated its SYN with another window, other options or less data. `eigw` heeds the
+    /// first; the reference the last.
+    RepeatedOtherwise,
     /// A SYN/ACK came late, but behind a SYN that inside had repeated. `eigw` ignored it; the
     /// reference starts over with it.
     AnsweredLate,
@@ -107,7 +110,10 @@ impl Parting {
                 let is_new = is_further || is_after(reading.end, pair.own.end);
                 is_new.then_some(Self::ResetClaims)
             }
-            Kind::Syn => None,
+            Kind::Syn => {
+                let is_same = flow.side(Outbound).is_same_opening(&Side::opened_by(reading));
+                (!is_same).then_some(Self::RepeatedOtherwise)
+            }
             Kind::Ack | Kind::Fin if sight.begins_entry => {
                 sight.before.forgotten.map(Self::TakenUp)
             }
@@ -141,8 +147,8 @@ pub(crate) struct Reference {
     pub(crate) forgotten: Option<Forgotten>,
     /// What it saw from outside first.
     answer: Option<Kind>,
-    /// Whether it saw a SYN/ACK.
-    is_synchronised: bool,
+    /// Whether it took a SYN/ACK.
+    pub(super) is_synchronised: bool,
     /// How many FINs it saw, of whichever side: one that comes again is the other side's to it.
     fins: u32,
     /// Whether it saw an acknowledgement after two.
@@ -183,6 +189,23 @@ impl Reference {
         self.last == Some(Kind::Syn)
     }
 
+    /// Whether it will take an answer to the SYN that it saw last for that of a new connection,
+    /// instead of the one it knows.
+    pub(super) fn follows_answers(self) -> bool {
+        self.is_synchronised && !self.is_picked_up() && self.saw_opening_last()
+    }
+
+    /// It has.
+    pub(super) fn start_over(&mut self) {
+        *self = Self {
+            entry: self.entry,
+            answer: Some(Kind::SynAck),
+            is_synchronised: true,
+            last: Some(Kind::SynAck),
+            ..Self::default()
+        };
+    }
+
     /// Takes note of a segment; whether it began a new entry.
     pub(super) fn add(
         &mut self,
@@ -194,6 +217,9 @@ impl Reference {
         if !is_noted(seen) {
             if self.is_over && direction == Inbound && reading.kind == Kind::Syn {
                 self.forgotten = Some(Forgotten::Opened);
+            }
+            if matches!(reading.kind, Kind::Fin | Kind::Rst) {
+                self.last = Some(reading.kind);
             }
             return false;
         }

@@ -66,6 +66,15 @@ pub(crate) const RULES: &[Difference] = &[
         covers: |case| is_parted(case, Parting::OpenedTwice),
     },
     Difference {
+        name: "repeated-otherwise",
+        what: "heeds the options and the window of inside's first SYN; nftables also those of a \
+               SYN that repeats it",
+        why: "RFC 7323 section 2.2: the scale is fixed when a connection is opened, and in force \
+              only if the answer has one too; a host that leaves it out later gets none.",
+        parts_ways: true,
+        covers: |case| is_parted(case, Parting::RepeatedOtherwise),
+    },
+    Difference {
         name: "answered-late",
         what: "ignores a SYN/ACK on an established connection; nftables starts over with it if \
                inside has repeated its SYN just before",
@@ -106,12 +115,12 @@ pub(crate) const RULES: &[Difference] = &[
 /// Whether the packet is of a connection that the reference forgot for this reason, and may have
 /// taken up again; or an error about one.
 fn is_forgotten(case: &Case<'_>, why: Forgotten) -> bool {
+    let course = Course::before(case);
     let is_expected = match &case.step().content {
         Content::Tcp(_) => Expected::of(case).is_some(),
-        Content::Error(error) => error.quoted.segment().is_some(),
+        Content::Error(error) => error.quoted.segment().is_some() && course.flow.is_some(),
         Content::Udp(_) | Content::Query(_) => false,
     };
-    let course = Course::before(case);
     let is_forgotten = case.passed_eigw_only() && course.reference.forgotten == Some(why);
     is_expected && (is_forgotten || course.parted_by(Parting::TakenUp(why)))
 }

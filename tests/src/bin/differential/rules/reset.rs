@@ -50,16 +50,15 @@ pub(crate) const RULES: &[Difference] = &[
     Difference {
         name: "reset-in-mid-stream",
         what: "compares a reset in mid-stream with inside's latest acknowledgement; nftables with \
-               the highest",
+               the highest that it took",
         why: "RFC 5961 section 3.2 wants the next number that inside expects. Where none can be \
               checked, the latest acknowledgement says what that is.",
         parts_ways: true,
         covers: |case| {
             eigw_passes(case, |it| {
-                let highest = it.flow.highest_ack;
                 matches!(it.judgement, Judgement::Resets(_))
                     && !it.flow.is_checked()
-                    && highest.is_some_and(|highest| is_after(highest, it.reading.sequence))
+                    && it.flow.unchecked_acks.iter().any(|&ack| is_after(ack, it.reading.sequence))
             })
         },
     },
