@@ -2,7 +2,7 @@
 
 /// Grows with every change to the layout or meaning of a shared map.
 /// `pod::tests::layout_changes_need_a_new_abi_version` fails when the layout changes silently.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Names of maps and programs, as they appear in the BPF object and as pins.
 pub mod name {
@@ -29,6 +29,36 @@ pub mod name {
     pub const OVERFLOW: &str = "OVERFLOW";
     /// Array with one `u64`: how many places of `OVERFLOW` have been taken so far.
     pub const OVERFLOW_TAKEN: &str = "OVERFLOW_TAKEN";
+    /// Two maps from [`Direction`](crate::tuple::Direction) × 256 + protocol number to
+    /// [`ProtocolClasses`](crate::policy::ProtocolClasses), like all maps of a policy one for each
+    /// of two policies, of which [`Config`](crate::config::Config) names the one in force.
+    pub const POLICY_PROTOCOLS: &str = "POLICY_PROTOCOLS";
+    /// Two arrays from destination port or ICMP type to the number of a class.
+    pub const POLICY_SELECTORS: &str = "POLICY_SELECTORS";
+    /// Two arrays of [`Levels`](crate::policy::Levels), indexed by
+    /// [`Levels::index`](crate::policy::Levels::index).
+    pub const POLICY_LEVELS: &str = "POLICY_LEVELS";
+    /// Two hashes of [`PrefixKey`](crate::policy::PrefixKey) →
+    /// [`AddressClass`](crate::policy::AddressClass).
+    pub const POLICY_PREFIXES: &str = "POLICY_PREFIXES";
+    /// Two arrays of [`Class`](crate::policy::Class).
+    pub const POLICY_CLASSES: &str = "POLICY_CLASSES";
+    /// Two arrays of `u64`: the words of the classes' bit vectors.
+    pub const POLICY_WORDS: &str = "POLICY_WORDS";
+    /// Two arrays of [`Rule`](crate::policy::Rule).
+    pub const POLICY_RULES: &str = "POLICY_RULES";
+    /// Two arrays of [`Hits`](crate::counter::Hits): for each CPU, one for each rule, one for each
+    /// subnet and one for addresses that no subnet covers; see
+    /// [`Summary::places`](crate::policy::Summary::places).
+    pub const POLICY_HITS: &str = "POLICY_HITS";
+    /// Two arrays of blocks of text: the policy as people read it, for user space only.
+    pub const POLICY_TEXT: &str = "POLICY_TEXT";
+    /// LRU hash of [`EndpointKey`](crate::endpoint::EndpointKey) → deadline in ticks: inside
+    /// endpoints that opened flows lately, for `endpoint_independent_filtering`.
+    pub const ENDPOINTS: &str = "ENDPOINTS";
+    /// Ring of [`Unsolicited`](crate::rejection::Unsolicited): openings from outside that were
+    /// dropped, for `delayed_reject`.
+    pub const REJECTS: &str = "REJECTS";
     /// Per-CPU array of [`Counter`](crate::counter::Counter), indexed by
     /// [`Reason::slot`](crate::verdict::Reason::slot).
     pub const VERDICTS: &str = "VERDICTS";

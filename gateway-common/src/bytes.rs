@@ -12,6 +12,10 @@ pub trait PacketBytes {
     /// [`HEADER_OFFSET_MAX`], where no header is looked for.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// Copies up to `len` bytes at `offset` into `to`, as many as it has room for, and returns how
+    /// many. None when the frame ends before.
+    fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize;
+
     /// Bytes in the frame, of all its parts.
     fn len(&self) -> usize;
 
@@ -22,6 +26,9 @@ pub trait PacketBytes {
     /// The tag control information of a VLAN tag that the driver keeps beside the frame, which is
     /// then the outermost tag.
     fn offloaded_vlan(&self) -> Option<u16>;
+
+    /// Whether another host sent the packet and this one forwards it: known at egress only.
+    fn is_forwarded(&self) -> bool;
 
     /// The same offset, as a value of which the kernel's verifier knows nothing but the bound.
     ///
@@ -53,6 +60,14 @@ impl PacketBytes for &[u8] {
     }
 
     #[inline(always)]
+    fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize {
+        let len = len.min(N);
+        let Some(from) = self.get(offset..offset.saturating_add(len)) else { return 0 };
+        to[..len].copy_from_slice(from);
+        len
+    }
+
+    #[inline(always)]
     fn len(&self) -> usize {
         (**self).len()
     }
@@ -65,5 +80,10 @@ impl PacketBytes for &[u8] {
     #[inline(always)]
     fn offloaded_vlan(&self) -> Option<u16> {
         None
+    }
+
+    #[inline(always)]
+    fn is_forwarded(&self) -> bool {
+        false
     }
 }

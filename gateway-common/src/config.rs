@@ -4,6 +4,7 @@ use crate::{
     abi::ABI_VERSION,
     host::Span,
     limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX},
+    policy::Summary,
     timeouts::{Ticks, TimeoutClass},
     tuple::Address,
 };
@@ -107,6 +108,15 @@ pub struct Config {
     pub pass_ethertypes_used: u32,
     /// Ethertypes that pass besides IP, ARP and link control.
     pub pass_ethertypes: [u16; PASS_ETHERTYPES_MAX],
+    /// The policy as a whole.
+    pub policy: Summary,
+    /// Where the policy's tables are, if it needs any: below
+    /// [`POLICY_SLOTS`](crate::limits::POLICY_SLOTS).
+    pub policy_slot: u32,
+    /// Non-zero: anybody may answer to an inside endpoint that opened a flow.
+    pub endpoint_independent: u32,
+    /// Non-zero: unsolicited openings are reported, to be rejected later.
+    pub delayed_reject: u32,
 }
 
 impl Config {
@@ -132,6 +142,10 @@ impl Config {
             martian_exceptions: [Prefix::default(); MARTIAN_EXCEPTIONS_MAX],
             pass_ethertypes_used: 0,
             pass_ethertypes: [0; PASS_ETHERTYPES_MAX],
+            policy: Summary::EGRESS_ONLY,
+            policy_slot: 0,
+            endpoint_independent: 0,
+            delayed_reject: 0,
         }
     }
 

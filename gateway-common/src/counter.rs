@@ -1,5 +1,7 @@
 //! What is counted per CPU.
 
+use crate::timeouts::Ticks;
+
 /// Packets and bytes that met one reason in one direction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
@@ -8,6 +10,16 @@ pub struct Counter {
     pub packets: u64,
     /// Bytes from the IP header on; of frames that the parser refuses all bytes.
     pub bytes: u64,
+}
+
+/// What a rule decided, or what was refused to a subnet, as counted on one CPU.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Hits {
+    /// Packets and bytes, as in [`Counter`].
+    pub count: Counter,
+    /// When the last one was; zero if there was none.
+    pub last: Ticks,
 }
 
 /// Things that happen to flows, as opposed to packets.

@@ -4,9 +4,11 @@
 //! (RFC4787-REQ-11, RFC6888-REQ-11, E149).
 
 use crate::{
+    admission,
     bytes::PacketBytes,
     config::Config,
     counter::FlowEvent,
+    endpoint,
     flow::{self, FlowEntry, FlowHalf, OutboundStep, mark},
     fragment,
     gateway::{
@@ -59,11 +61,13 @@ fn judge<B: PacketBytes, T: Tables>(
     }
     // Answers to a group come from other addresses, so a flow would never match them (E57).
     if packet.network.destination.is_multicast() {
-        return Reason::Stateless;
+        return admission::flowless(config, tables, workspace);
     }
     // Errors from inside, and other ICMP that asks for nothing, neither open nor refresh a flow
     // (RFC5508-REQ-5, RFC7857-7.1, E147); no more does a fragment without ports (E42).
-    let Some(flow_key) = packet.flow_key(Direction::Outbound) else { return Reason::Stateless };
+    let Some(flow_key) = packet.flow_key(Direction::Outbound) else {
+        return admission::flowless(config, tables, workspace);
+    };
     *key = flow_key;
     if packet.is_tcp() {
         parse::tcp_options(bytes, packet);
@@ -76,13 +80,21 @@ fn judge<B: PacketBytes, T: Tables>(
         found => found,
     };
     let replace = match found {
-        Ok(found) => match on_flow(&found, config, tables, workspace) {
-            Some(reason) => return reason,
-            None => Replace::Yes,
-        },
+        Ok(found) => {
+            if let Some(reason) = admission::end_outdated(&found, config, tables, workspace) {
+                return reason;
+            }
+            match on_flow(&found, config, tables, workspace) {
+                Some(reason) => return reason,
+                None => Replace::Yes,
+            }
+        }
         Err(Reason::FlowExpired) => Replace::Yes,
         Err(_) => Replace::No,
     };
+    if let Err(reason) = admission::outbound(config, tables, workspace) {
+        return reason;
+    }
     let reason = open(replace, config, tables, workspace);
     let Workspace { key, stored, .. } = workspace;
     if reason == Reason::FlowCreated && stored.outbound.has(mark::OVERFLOW) {
@@ -164,10 +176,11 @@ fn open<T: Tables>(
     tables: &T,
     workspace: &mut Workspace,
 ) -> Reason {
-    let Workspace { packet, key, stored, update, .. } = workspace;
+    let Workspace { packet, key, stored, update, admission_marks, .. } = workspace;
     let now = tables.now();
     if !flow::open(packet, now, update) {
-        return Reason::Stateless;
+        let is_answer = *admission_marks & mark::ADMITTED != 0;
+        return if is_answer { Reason::Published } else { Reason::Stateless };
     }
     *stored = FlowEntry {
         created: now,
@@ -178,9 +191,8 @@ fn open<T: Tables>(
     stored.apply(update);
     let host = HostKey::of(key);
     let is_within = host::charge(&host, now, config, tables);
-    if !is_within {
-        stored.outbound.marks |= mark::OVERFLOW;
-    }
+    let overflow = if is_within { 0 } else { mark::OVERFLOW };
+    stored.outbound.marks |= *admission_marks | overflow;
     match tables.open(key, stored, replace) {
         Opening::Done => {}
         // The first packets of a flow may leave on two CPUs at once; the loser joins (E151).
@@ -201,5 +213,6 @@ fn open<T: Tables>(
     }
     tables.count(FlowEvent::Created);
     fragment::note_peer(key, now, config, tables);
+    endpoint::note(key, now, config, tables);
     Reason::FlowCreated
 }

@@ -8,6 +8,7 @@
 
 use crate::{
     config::Config,
+    endpoint,
     limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
     packet::{Packet, key},
     tables::Tables,
@@ -128,5 +129,6 @@ pub fn renew_peer<T: Tables>(
     let period = config.ticks(PEER_RENEW_SECS).0.max(1);
     if now.0 / period != last_sent.0 / period {
         note_peer(flow, now, config, tables);
+        endpoint::note(flow, now, config, tables);
     }
 }

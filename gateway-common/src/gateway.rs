@@ -7,6 +7,7 @@ use crate::{
     local, martian,
     packet::Packet,
     parse::{self, link, network::Network},
+    policy::{Decision, Query},
     tables::{Commit, FlowSlot, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -53,6 +54,15 @@ pub struct Workspace {
     pub update: FlowUpdate,
     /// The flow that is about to be stored.
     pub stored: FlowEntry,
+    /// Why the packet is refused, should the policy have nothing to say about it. The kernel's
+    /// verifier does not follow what lies in memory: once for all reasons is enough.
+    pub refusal: Reason,
+    /// What the policy is asked.
+    pub query: Query,
+    /// What it says.
+    pub decision: Decision,
+    /// Marks that a flow gets by the way it was let through; see [`admission`](crate::admission).
+    pub admission_marks: u32,
 }
 
 /// Finds the IP packet in a frame.

@@ -1,4 +1,5 @@
-//! What arrives on the uplink. Nothing here opens a flow: inbound packets find one, or drop.
+//! What arrives on the uplink. Nothing here opens a flow: inbound packets find one, are let in by
+//! the policy without one, or drop.
 //!
 //! So outside reaches no resolver and no management (RFC6092-REC-8, RFC6092-REC-50), opens no
 //! connection, not even from the link (E54, E124), gets through to no group and no broadcast
@@ -7,15 +8,17 @@
 //! A flood of all this finds no table that it could fill (RFC4787-REQ-11, E150).
 
 use crate::{
+    admission,
     bytes::PacketBytes,
     config::Config,
-    flow, fragment,
+    flow::{self, mark},
+    fragment,
     gateway::{Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
     packet::{Transport, TransportKind, query_port},
-    parse, related,
-    tables::Tables,
+    parse, rejection, related,
+    tables::{FlowSlot, Tables},
     tuple::{Direction, Family},
-    verdict::Reason,
+    verdict::{Reason, Verdict},
     wire::{icmp, icmpv6},
 };
 
@@ -66,13 +69,42 @@ fn judge<B: PacketBytes, T: Tables>(
         | TransportKind::Ports
         | TransportKind::Portless => on_flow(bytes, config, tables, workspace),
     };
+    let reason = if is_unsolicited(reason) {
+        let reason = admission::inbound(reason, config, tables, workspace);
+        if config.delayed_reject != 0 {
+            rejection::report(reason, bytes, tables, workspace);
+        }
+        reason
+    } else if reason == Reason::PolicyRevoked {
+        admission::review_inbound(config, tables, workspace)
+    } else {
+        reason
+    };
     // A first fragment has to hold the headers and is judged by them; where it passes, the rest may
     // follow (RFC8200-4.5-FIRST, E39, E112).
     let is_first_fragment = workspace.packet.network.fragment.is_first();
-    if is_first_fragment && matches!(reason, Reason::Flow | Reason::Related) {
+    if is_first_fragment && reason.verdict() == Verdict::Pass {
         fragment::admit_rest(&workspace.packet, config, tables);
     }
     reason
+}
+
+/// Whether the policy has the last word on a packet: no flow asked for it. Outside may also open
+/// anew on the ports of an old flow, where it may open at all, and a ping that everybody may send is
+/// still to be denied to some.
+#[inline(always)]
+const fn is_unsolicited(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::NoFlow
+            | Reason::FlowExpired
+            | Reason::TcpState
+            | Reason::SctpState
+            | Reason::PingAllowed
+            | Reason::PingRefused
+            | Reason::IcmpType
+            | Reason::FragmentUnsolicited
+    )
 }
 
 /// A packet that only a live flow can vouch for: it comes from the address that inside sent to and,
@@ -99,10 +131,12 @@ fn on_flow<B: PacketBytes, T: Tables>(
         parse::sctp_chunks(bytes, packet);
     }
     match flow::inbound(packet, &found.slot, found.now, update) {
-        Ok(()) => {
+        Ok(()) if admission::is_current(&found, config) => {
             found.commit(key, update, tables);
             Reason::Flow
         }
+        // Until a review says otherwise.
+        Ok(()) => Reason::PolicyRevoked,
         Err(reason) => reason,
     }
 }
@@ -121,7 +155,27 @@ fn icmp_error<B: PacketBytes, T: Tables>(
         Ok(key) => key,
         Err(reason) => return reason,
     };
-    if find_live(key, config, tables).is_ok() { Reason::Related } else { Reason::IcmpUnrelated }
+    judge_related(config, tables, workspace)
+}
+
+/// Judges an ICMP error about the flow of the workspace's key.
+// Not inlined: what it keeps on the stack would come on top of what flows need there.
+#[inline(never)]
+fn judge_related<T: Tables>(config: &Config, tables: &T, workspace: &mut Workspace) -> Reason {
+    if admission::is_forged(config, tables, workspace) {
+        return Reason::IngressSpoof;
+    }
+    let marks = match find_live(&workspace.key, config, tables) {
+        Ok(found) if admission::is_current(&found, config) => return Reason::Related,
+        Ok(found) => found.slot.read().outbound.marks,
+        // It may be about an answer that needed no flow.
+        Err(_) => mark::ADMITTED,
+    };
+    if admission::allows_flow(marks, config, tables, workspace) {
+        Reason::Related
+    } else {
+        Reason::IcmpUnrelated
+    }
 }
 
 /// An ICMP message that reports no error: the answer to a query, as often as it comes

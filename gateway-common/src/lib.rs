@@ -5,8 +5,9 @@
 //! bytes ─► parse ─► packet ─► ingress | egress ─► verdict
 //!            wire     tuple      │
 //!                                ├ local, martian      judged without state
-//!                                └ flow, related, fragment ─► tables
-//!                                  (BPF maps in the kernel, collections in tests)
+//!                                ├ flow, related, fragment ─► tables
+//!                                └ admission ─► policy ─────► (BPF maps in the kernel,
+//!                                                              collections in tests)
 //! ```
 //!
 //! Nothing here allocates, panics, knows a clock or touches a map: bytes come from
@@ -15,10 +16,12 @@
 #![cfg_attr(not(test), no_std)]
 
 pub mod abi;
+pub mod admission;
 pub mod bytes;
 pub mod config;
 pub mod counter;
 pub mod egress;
+pub mod endpoint;
 pub mod flow;
 pub mod fragment;
 pub mod gateway;
@@ -31,6 +34,7 @@ pub mod packet;
 pub mod parse;
 pub mod pod;
 pub mod policy;
+pub mod rejection;
 pub mod related;
 pub mod tables;
 pub mod timeouts;

@@ -81,6 +81,26 @@ pub const RULE_AGGREGATE_WORDS: usize = RULE_WORDS.div_ceil(64);
 /// Subnets of a policy.
 pub const SUBNETS_MAX: usize = crate::policy::NO_SUBNET as usize;
 
+/// Policies whose tables the kernel holds: the one in force and the one before or behind it.
+pub const POLICY_SLOTS: usize = 2;
+
+/// Bytes of a block of the policy's text.
+pub const POLICY_TEXT_BLOCK_BYTES: usize = 4_096;
+
+/// Prefix lengths of one family in the mapped form: all but that of the family itself.
+pub const PREFIX_LENGTHS_MAX: usize = 128;
+
+/// Inside endpoints remembered for `endpoint_independent_filtering`.
+pub const ENDPOINTS_MAX: u32 = 65_536;
+
+/// Bytes that are kept of an opening from outside which is to be rejected: the IP header with its
+/// usual extensions, and what tells the connection.
+pub const QUOTED_BYTES_MAX: usize = 128;
+
+/// Bytes of the ring in which such openings wait for the process that rejects them; a power of two
+/// and a multiple of the page size.
+pub const REJECTS_BYTES: usize = 65_536;
+
 /// Interfaces one gateway may protect.
 pub const UPLINKS_MAX: usize = 16;
 

@@ -19,6 +19,9 @@ pub struct Packet {
     pub packets: u32,
     /// How many bytes these have from their IP headers on.
     pub wire_bytes: u64,
+    /// Whether it leaves for another host inside; see
+    /// [`PacketBytes`](crate::bytes::PacketBytes::is_forwarded).
+    pub is_forwarded: bool,
     /// The network layer.
     pub network: Network,
     /// The transport layer.

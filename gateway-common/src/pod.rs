@@ -5,15 +5,20 @@
 
 use crate::{
     config::{Config, Prefix},
-    counter::Counter,
+    counter::{Counter, Hits},
+    endpoint::EndpointKey,
     flow::{
         FlowEntry, FlowHalf,
         window::{Granted, Sent},
     },
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Span},
-    limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX, RULE_AGGREGATE_WORDS},
-    policy::{Class, Inside, ProtocolClasses, Rule, Summary, Words},
+    limits::{
+        MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX, PREFIX_LENGTHS_MAX, QUOTED_BYTES_MAX,
+        RULE_AGGREGATE_WORDS,
+    },
+    policy::{AddressClass, Class, Levels, PrefixKey, ProtocolClasses, Rule, Summary, Words},
+    rejection::Unsolicited,
     timeouts::{Ticks, TimeoutClass},
     tuple::{Address, FlowKey, VlanPath},
 };
@@ -62,17 +67,27 @@ shared!(HostKey, 20, { address: Address, vlan: VlanPath });
 shared!(Overflow, 56, { created: Ticks, key: FlowKey, zero: u32 });
 shared!(Counter, 16, { packets: u64, bytes: u64 });
 shared!(Summary, 12, { rules: u32, subnets: u32, default_route: u8, zero: [u8; 3] });
-shared!(Inside, 8, { class: u32, subnet: u16, route: u8, is_foreign: u8 });
+shared!(AddressClass, 8, { class: u32, subnet: u16, route: u8, is_foreign: u8 });
+shared!(Levels, 144, {
+    root: AddressClass, count: u32, zero: u32, lens: [u8; PREFIX_LENGTHS_MAX],
+});
+shared!(PrefixKey, 20, { address: Address, len: u8, field: u8, zero: u16 });
+shared!(EndpointKey, 24, {
+    address: Address, port: u16, protocol: u8, family: u8, vlan: VlanPath,
+});
+shared!(Unsolicited, 176, { key: FlowKey, quoted_len: u32, quoted: [u8; QUOTED_BYTES_MAX] });
+shared!(Hits, 24, { count: Counter, last: Ticks });
 shared!(ProtocolClasses, 8, { all: u32, live: u32 });
 shared!(Class, 40, { aggregate: Words, starts: [u32; RULE_AGGREGATE_WORDS], zero: u32 });
 shared!(Rule, 4, { action: u8, log: u8, shadow: u8, zero: u8 });
-shared!(Config, 736, {
+shared!(Config, 760, {
     abi_version: u32, mode: u32, timeouts: [Ticks; TimeoutClass::ALL.len()],
     opening_cost: Span, opening_credit: Span, overflow_slots: u32, established_per_host: u32,
     ticks_per_sec: u32, generation: u32, allow_ping: u32, allow_dhcp_client: u32,
     allow_redirects: u32, martians_enabled: u32, martian_exceptions_used: u32,
     martian_exceptions: [Prefix; MARTIAN_EXCEPTIONS_MAX],
     pass_ethertypes_used: u32, pass_ethertypes: [u16; PASS_ETHERTYPES_MAX],
+    policy: Summary, policy_slot: u32, endpoint_independent: u32, delayed_reject: u32,
 });
 
 #[cfg(test)]
@@ -101,7 +116,7 @@ mod tests {
             size_of::<Config>(),
             Reason::COUNT,
         ];
-        let expected = [16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 736, 51];
-        assert_eq!((ABI_VERSION, layout), (2, expected));
+        let expected = [16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 760, 62];
+        assert_eq!((ABI_VERSION, layout), (3, expected));
     }
 }

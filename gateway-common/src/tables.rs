@@ -2,11 +2,15 @@
 //! kernel implements it with BPF maps, tests with the standard library's.
 
 use crate::{
+    bytes::PacketBytes,
     config::Config,
     counter::FlowEvent,
+    endpoint::EndpointKey,
     flow::{FlowEntry, FlowUpdate},
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
+    packet::Packet,
+    policy::{Decision, Query, Scope},
     timeouts::Ticks,
     tuple::FlowKey,
 };
@@ -82,6 +86,10 @@ pub trait FlowSlot {
     /// Adds `update` to the stored entry as [`FlowEntry::apply`] would, exactly even when other
     /// CPUs do the same: counters and marks are atomic; of two times the later store wins.
     fn commit(&self, update: &FlowUpdate) -> Commit;
+
+    /// Notes that the policy of this generation allows the flow. If that is lost, the policy is
+    /// asked once more.
+    fn renew(&self, generation: u32);
 }
 
 /// The packet logic's surroundings.
@@ -140,6 +148,23 @@ pub trait Tables {
 
     /// Notes that these hosts talk, until `deadline`.
     fn note_peer(&self, key: &PeerKey, deadline: Ticks);
+
+    /// Asks the policy of `config`; the answer goes to `decision`.
+    fn ask(&self, config: &Config, scope: Scope, query: &Query, decision: &mut Decision);
+
+    /// Counts a packet for a place among the hits of the policy in force; see
+    /// [`Summary::places`](crate::policy::Summary::places).
+    fn hit(&self, config: &Config, place: u32, packet: &Packet);
+
+    /// Until when anybody may answer to this endpoint.
+    fn endpoint(&self, key: &EndpointKey) -> Option<Ticks>;
+
+    /// Lets anybody answer to this endpoint, until `deadline`.
+    fn note_endpoint(&self, key: &EndpointKey, deadline: Ticks);
+
+    /// Reports an opening from outside that was dropped: the packet of `len` bytes at `offset`. If
+    /// nobody takes reports, this one is lost.
+    fn report<B: PacketBytes>(&self, bytes: &B, key: &FlowKey, offset: usize, len: usize);
 
     /// Counts something that happened to a flow.
     fn count(&self, event: FlowEvent);

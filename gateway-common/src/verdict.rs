@@ -73,6 +73,10 @@ reasons! {
     DhcpClient, Pass, "dhcp-client", "DHCP between this host's client and a server on the link.";
     RedirectAllowed, Pass, "redirect-allowed", "A valid redirect, which the configuration allows.";
     PingAllowed, Pass, "ping-allowed", "An echo request, which the configuration allows.";
+    RuleAllowed, Pass, "rule-allowed", "A rule of the policy lets the packet in; it needs no flow.";
+    RouteAllowed, Pass, "route-allowed", "The route of the inside address is open both ways; the packet needs no flow.";
+    Published, Pass, "published", "An answer from inside to what the policy lets in; it needs no flow.";
+    EndpointAllowed, Pass, "endpoint-allowed", "The inside endpoint opened a flow, and the configuration lets anybody answer.";
     Arp, Pass, "arp", "Address resolution for IPv4; the link needs it.";
     LinkControl, Pass, "link-control", "Link control that routers never forward: LLC, EAPOL, LLDP, slow protocols.";
     EthertypeAllowed, Pass, "ethertype-allowed", "A frame of an ethertype that the configuration lets pass.";
@@ -113,7 +117,21 @@ reasons! {
     NeighbourDiscoveryInvalid, Drop, "neighbour-discovery-invalid", "Neighbour discovery that did not come from the link or breaks RFC 4861.";
     MulticastListenerInvalid, Drop, "multicast-listener-invalid", "Multicast listener discovery that did not come from the link or breaks its rules.";
     RedirectRefused, Drop, "redirect-refused", "A redirect; the configuration does not allow it.";
+    RuleDenied, Drop, "rule-denied", "A rule of the policy denies the packet.";
+    RouteBlocked, Drop, "route-blocked", "The route of the inside address is blocked.";
+    EgressSpoof, Drop, "egress-spoof", "The packet leaves from an address that no subnet covers (BCP 38).";
+    IngressSpoof, Drop, "ingress-spoof", "The packet arrives from an address of a subnet inside (BCP 38).";
+    InsideDestination, Drop, "inside-destination", "The packet leaves for an address of a subnet inside.";
+    PolicyRevoked, Drop, "policy-revoked", "The policy in force does not allow the packet's flow any more.";
+    NoPolicy, Drop, "no-policy", "The policy's tables are incomplete, so nothing new may pass.";
     FlowTableFailed, Drop, "flow-table-failed", "The kernel refused to store the new flow, so its replies could not come back.";
+}
+
+/// What all zeroes mean, in memory that a packet's walk has not come to yet.
+impl Default for Reason {
+    fn default() -> Self {
+        Self::Flow
+    }
 }
 
 impl Reason {

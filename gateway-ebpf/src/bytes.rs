@@ -8,7 +8,7 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, xdp_md},
-    helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len},
+    helpers::generated::{bpf_skb_load_bytes, bpf_xdp_get_buff_len, bpf_xdp_load_bytes},
     programs::{TcContext, XdpContext},
 };
 use core::{arch::asm, cell::UnsafeCell};
@@ -119,6 +119,19 @@ impl PacketBytes for XdpBytes {
     }
 
     #[inline(always)]
+    fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize {
+        if len == 0 {
+            return 0;
+        }
+        let len = bounded::<N>(len);
+        // SAFETY: the context is valid, and `to` has room for `len` bytes, which is at most `N`.
+        let result = unsafe {
+            bpf_xdp_load_bytes(self.context, offset as u32, to.as_mut_ptr().cast(), len as u32)
+        };
+        if result == 0 { len } else { 0 }
+    }
+
+    #[inline(always)]
     fn len(&self) -> usize {
         // SAFETY: the kernel calls the program with a valid context.
         unsafe { bpf_xdp_get_buff_len(self.context) as usize }
@@ -132,6 +145,11 @@ impl PacketBytes for XdpBytes {
     #[inline(always)]
     fn offloaded_vlan(&self) -> Option<u16> {
         None
+    }
+
+    #[inline(always)]
+    fn is_forwarded(&self) -> bool {
+        false
     }
 
     #[inline(always)]
@@ -189,6 +207,24 @@ impl PacketBytes for SkbBytes<'_> {
     }
 
     #[inline(always)]
+    fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize {
+        if len == 0 {
+            return 0;
+        }
+        let len = bounded::<N>(len);
+        // SAFETY: the context is valid, and `to` has room for `len` bytes, which is at most `N`.
+        let result = unsafe {
+            bpf_skb_load_bytes(
+                self.context.cast(),
+                offset as u32,
+                to.as_mut_ptr().cast(),
+                len as u32,
+            )
+        };
+        if result == 0 { len } else { 0 }
+    }
+
+    #[inline(always)]
     fn len(&self) -> usize {
         // SAFETY: the kernel calls the program with a valid context.
         unsafe { (*self.context).len as usize }
@@ -215,6 +251,12 @@ impl PacketBytes for SkbBytes<'_> {
     }
 
     #[inline(always)]
+    fn is_forwarded(&self) -> bool {
+        // SAFETY: the kernel calls the program with a valid context.
+        unsafe { (*self.context).ingress_ifindex != 0 }
+    }
+
+    #[inline(always)]
     fn forget(&self, offset: usize) -> usize {
         forget(offset)
     }
@@ -229,6 +271,17 @@ fn forget(offset: usize) -> usize {
     // SAFETY: nothing ever writes the variable.
     let zero = unsafe { (&raw const UNKNOWN_ZERO).read_volatile() };
     (offset + zero) & HEADER_OFFSET_MAX
+}
+
+/// A length that is not zero, or `N` if that is less, of which the verifier sees both bounds
+/// wherever the compiler takes it.
+#[inline(always)]
+fn bounded<const N: usize>(len: usize) -> usize {
+    const { assert!(N.is_power_of_two()) };
+    let len = if len > N { N } else { len };
+    // SAFETY: nothing ever writes the variable.
+    let zero = unsafe { (&raw const UNKNOWN_ZERO).read_volatile() };
+    ((len - 1 + zero) & (N - 1)) + 1
 }
 
 const _: () = assert!((HEADER_OFFSET_MAX + 1).is_power_of_two());

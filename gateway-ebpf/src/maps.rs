@@ -6,14 +6,16 @@
 )]
 
 use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray},
+    bindings::{BPF_ANY, BPF_NOEXIST, BPF_RB_NO_WAKEUP},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
     macros::btf_map,
 };
 use core::ptr::NonNull;
 use gateway_common::{
+    bytes::PacketBytes,
     config::Config,
     counter::{Counter, FlowEvent},
+    endpoint::EndpointKey,
     flow::{
         Change, FlowEntry, FlowHalf, FlowUpdate, Tracking, mark,
         window::{Granted, Sent},
@@ -21,7 +23,10 @@ use gateway_common::{
     fragment::{DatagramKey, PeerKey},
     gateway::Workspace,
     host::{HostKey, Overflow, Paid},
-    limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
+    limits::{DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, PEERS_MAX, REJECTS_BYTES},
+    packet::Packet,
+    policy::{Decision, Query, Scope},
+    rejection::Unsolicited,
     tables::{Commit, FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -29,6 +34,8 @@ use gateway_common::{
 };
 
 use crate::{atomic, bytes::HeaderCopy, clock};
+
+mod policy;
 
 /// Sizes that user space overrides when it loads the object.
 const FLOWS_DEFAULT: usize = 16_384;
@@ -53,6 +60,11 @@ static HOLDERS: LruHashMap<HostKey, u64, { HOSTS_MAX as usize }> = LruHashMap::n
 static OVERFLOW: Array<Overflow, FLOWS_DEFAULT> = Array::new();
 #[btf_map]
 static OVERFLOW_TAKEN: Array<u64, 1> = Array::new();
+#[btf_map]
+static ENDPOINTS: LruHashMap<EndpointKey, Ticks, { ENDPOINTS_MAX as usize }> = LruHashMap::new();
+#[btf_map]
+static REJECTS: RingBuf<Unsolicited, REJECTS_BYTES> = RingBuf::new();
+
 #[btf_map]
 static VERDICTS: PerCpuArray<Counter, { 2 * Reason::COUNT }> = PerCpuArray::new();
 #[btf_map]
@@ -118,6 +130,13 @@ impl FlowSlot for Slot {
             let marks = (&raw const (*half).marks).read_volatile();
             if marks & mark::MOVED == 0 { Commit::Done } else { Commit::Moved }
         }
+    }
+
+    #[inline(always)]
+    fn renew(&self, generation: u32) {
+        let entry = self.0.as_ptr();
+        // SAFETY: an aligned word of a map value; see `Slot`.
+        unsafe { (&raw mut (*entry).generation).write_volatile(generation) }
     }
 }
 
@@ -358,6 +377,52 @@ impl Tables for Maps {
     fn note_peer(&self, key: &PeerKey, deadline: Ticks) {
         // Without room fragments that overtake their first one are lost.
         _ = PEERS.insert(key, deadline, u64::from(BPF_ANY));
+    }
+
+    #[inline(always)]
+    fn ask(&self, config: &Config, scope: Scope, query: &Query, decision: &mut Decision) {
+        policy::ask_policy(config.policy_slot, scope, &raw const config.policy, query, decision);
+    }
+
+    #[inline(always)]
+    fn hit(&self, config: &Config, place: u32, packet: &Packet) {
+        policy::hit(config, place, packet);
+    }
+
+    #[inline(always)]
+    fn endpoint(&self, key: &EndpointKey) -> Option<Ticks> {
+        // SAFETY: as in `datagram`.
+        unsafe { ENDPOINTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn note_endpoint(&self, key: &EndpointKey, deadline: Ticks) {
+        // Without room nobody but those who were asked may answer.
+        _ = ENDPOINTS.insert(key, deadline, u64::from(BPF_ANY));
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "it is a few bytes")]
+    #[inline(always)]
+    fn report<B: PacketBytes>(&self, bytes: &B, key: &FlowKey, offset: usize, len: usize) {
+        // User space looks by itself.
+        const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
+        // Without room it stays a silent drop.
+        let Some(mut report) = REJECTS.reserve(0) else { return };
+        let place = report.as_mut_ptr();
+        // SAFETY: the place is reserved for us alone and has room for the type, of which all zeroes
+        // are a valid value.
+        let Unsolicited { key: key_place, quoted_len, quoted } = unsafe {
+            place.write_bytes(0, 1);
+            &mut *place
+        };
+        *key_place = *key;
+        let copied = bytes.copy(offset, len, quoted);
+        *quoted_len = copied as u32;
+        if copied == 0 {
+            report.discard(NO_WAKEUP);
+        } else {
+            report.submit(NO_WAKEUP);
+        }
     }
 
     #[inline(always)]

@@ -11,6 +11,7 @@
 //! library.
 
 pub mod cli;
+pub mod daemon;
 pub mod datapath;
 pub mod net;
 pub mod output;

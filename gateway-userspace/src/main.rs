@@ -25,8 +25,8 @@ fn main() -> ExitCode {
     };
     let mut output = Output::stdout(cli.format());
     let result = cli.run(&mut output);
-    if let Err(Failure::Usage(error) | Failure::Operation(error)) = &result {
-        output::tell(format_args!("{error:#}"));
+    if let Some(text) = result.as_ref().err().and_then(Failure::text) {
+        output::tell(text);
     }
     ExitCode::from(code(&result))
 }

@@ -6,13 +6,14 @@ use std::{
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::OnceLock,
+    time::Instant,
 };
 
 use serde_json::Value;
 
 use crate::{
     topology::{Lab, UPLINK},
-    wait,
+    wait::PATIENCE,
 };
 
 /// The gateway's name in the labs.
@@ -210,12 +211,47 @@ impl Lab {
     /// If they are not.
     #[track_caller]
     pub fn expect_drops<T>(&self, reason: &str, packets: u64, provoke: impl FnOnce() -> T) -> T {
-        let before = self.packets("in", reason);
+        self.expect_packets("in", reason, packets, provoke)
+    }
+
+    /// Runs `provoke` and waits until at least `packets` more packets met `reason` on their way
+    /// `in` or `out`.
+    ///
+    /// # Panics
+    /// If they do not.
+    #[track_caller]
+    pub fn expect_packets<T>(
+        &self,
+        direction: &str,
+        reason: &str,
+        packets: u64,
+        provoke: impl FnOnce() -> T,
+    ) -> T {
+        let before = self.packets(direction, reason);
         let result = provoke();
-        wait::until_true(&format!("{packets} packets dropped as {reason}"), || {
-            self.packets("in", reason) >= before + packets
-        });
+        let deadline = Instant::now() + PATIENCE;
+        while self.packets(direction, reason) < before + packets {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {packets} packets {direction} as {reason}:\n{}",
+                self.eigw(&["stats", "show"]).success()
+            );
+        }
         result
+    }
+
+    /// How many packets the rule of this name has decided.
+    ///
+    /// # Panics
+    /// If there is none, or `eigw` fails.
+    #[must_use]
+    #[track_caller]
+    pub fn hits(&self, rule: &str) -> u64 {
+        let rules = self.eigw_json(&["rule", "show"]);
+        let mut rows = rules.as_array().expect("rule show answers with an array").iter();
+        let row = rows.find(|row| row["name"] == rule);
+        let row = row.unwrap_or_else(|| panic!("no rule is called {rule}: {rules:#}"));
+        row["hits"].as_u64().expect("hits are a number")
     }
 }
 

@@ -73,7 +73,12 @@ impl Pinger {
     pub fn ping(&self, sequence: u16) -> io::Result<()> {
         self.send(sequence)?;
         let mut answer = [0; 64];
-        let len = (&self.socket).read(&mut answer)?;
+        let len = loop {
+            match (&self.socket).read(&mut answer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         let answered = u16::from_be_bytes([answer[6], answer[7]]);
         if len >= 8 && answered == sequence {
             return Ok(());

@@ -6,29 +6,40 @@
 //! workspace is never cleared, as in the kernel, so that a packet which reads what its
 //! predecessor left there shows.
 
+mod lru;
+mod policy;
+
 use std::{
     cell::{Cell, RefCell},
     collections::HashMap,
-    hash::Hash,
     rc::Rc,
 };
 
 use gateway_common::{
     bytes::PacketBytes,
     config::Config,
-    counter::{Counter, FlowEvent},
+    counter::{Counter, FlowEvent, Hits},
     egress,
+    endpoint::EndpointKey,
     flow::{FlowEntry, FlowUpdate},
     fragment::{DatagramKey, PeerKey},
     gateway::{Outcome, Workspace},
     host::{self, HostKey, Overflow, Paid},
     ingress,
-    limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
+    limits::{DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, PEERS_MAX, POLICY_SLOTS, QUOTED_BYTES_MAX},
+    packet::Packet,
+    policy::{Decision, Query, Scope, decide},
+    rejection::Unsolicited,
     tables::{Commit, FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
     verdict::Reason,
 };
+
+use gateway_userspace::policy::{CompiledPolicy, HostTables};
+
+use lru::Lru;
+use policy::{MissingTables, StoredPolicy};
 
 use crate::state::State;
 
@@ -44,18 +55,24 @@ pub struct Frame {
     pub segments: u32,
     /// A VLAN tag that is not among the bytes.
     pub offloaded_vlan: Option<u16>,
+    /// Whether another host sent it and the gateway forwards it.
+    pub is_forwarded: bool,
 }
 
 impl From<Vec<u8>> for Frame {
     /// A frame with nothing beside it.
     fn from(bytes: Vec<u8>) -> Self {
-        Self { bytes, segments: 1, offloaded_vlan: None }
+        Self { bytes, segments: 1, offloaded_vlan: None, is_forwarded: false }
     }
 }
 
 impl PacketBytes for Frame {
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
         self.bytes.as_slice().read(offset)
+    }
+
+    fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize {
+        self.bytes.as_slice().copy(offset, len, to)
     }
 
     fn len(&self) -> usize {
@@ -68,6 +85,10 @@ impl PacketBytes for Frame {
 
     fn offloaded_vlan(&self) -> Option<u16> {
         self.offloaded_vlan
+    }
+
+    fn is_forwarded(&self) -> bool {
+        self.is_forwarded
     }
 }
 
@@ -95,6 +116,9 @@ impl Model {
             holders: RefCell::new(Lru::new(HOSTS_MAX as usize)),
             overflow: RefCell::default(),
             overflow_taken: Cell::default(),
+            policies: Default::default(),
+            endpoints: RefCell::new(Lru::new(ENDPOINTS_MAX as usize)),
+            reports: RefCell::default(),
             events: Cell::default(),
         };
         let verdicts = vec![Counter::default(); 2 * Reason::COUNT];
@@ -106,9 +130,26 @@ impl Model {
         self.memory.config = *config;
     }
 
+    /// Puts a configuration in force together with the policy that it is about, which goes into
+    /// the slot that it names. The policy's hits begin at nothing.
+    ///
+    /// # Panics
+    /// If there is no such slot.
+    pub fn govern(&mut self, config: &Config, policy: CompiledPolicy) {
+        self.memory.config = *config;
+        let slot = &mut self.memory.policies[config.policy_slot as usize];
+        *slot = Some(StoredPolicy { policy, hits: RefCell::default() });
+    }
+
     /// Moves the clock.
     pub fn advance(&mut self, span: Ticks) {
         self.memory.now = self.memory.now + span;
+    }
+
+    /// The openings from outside that were reported so far.
+    #[must_use]
+    pub fn reports(&self) -> Vec<Unsolicited> {
+        self.memory.reports.borrow().clone()
     }
 
     /// What the clock shows.
@@ -176,6 +217,8 @@ impl Model {
             holders: self.memory.holders.borrow().values(|held| *held),
             overflow: self.memory.overflow.borrow().clone(),
             overflow_taken: self.memory.overflow_taken.get(),
+            hits: self.memory.hits(),
+            endpoints: self.memory.endpoints.borrow().values(|deadline| deadline.0),
         }
     }
 }
@@ -194,7 +237,27 @@ struct Memory {
     holders: RefCell<Lru<HostKey, u64>>,
     overflow: RefCell<HashMap<u64, Overflow>>,
     overflow_taken: Cell<u64>,
+    policies: [Option<StoredPolicy>; POLICY_SLOTS],
+    endpoints: RefCell<Lru<EndpointKey, Ticks>>,
+    reports: RefCell<Vec<Unsolicited>>,
     events: Cell<[u64; FlowEvent::ALL.len()]>,
+}
+
+impl Memory {
+    /// The policy in the slot that a configuration names.
+    fn policy(&self, config: &Config) -> Option<&StoredPolicy> {
+        self.policies.get(config.policy_slot as usize)?.as_ref()
+    }
+
+    /// What the policy in force counted. What is counted where there is no policy to ask is
+    /// nobody's.
+    fn hits(&self) -> HashMap<u32, Hits> {
+        if self.config.policy.is_egress_only() {
+            return HashMap::new();
+        }
+        let stored = self.policy(&self.config);
+        stored.map(|stored| stored.hits.borrow().clone()).unwrap_or_default()
+    }
 }
 
 /// A flow in a table; a copy is the same flow.
@@ -217,6 +280,10 @@ impl FlowSlot for Slot {
         entry.apply(update);
         self.0.set(entry);
         Commit::Done
+    }
+
+    fn renew(&self, generation: u32) {
+        self.0.set(FlowEntry { generation, ..self.0.get() });
     }
 }
 
@@ -319,45 +386,41 @@ impl Tables for Memory {
         self.peers.borrow_mut().insert(*key, deadline);
     }
 
+    fn ask(&self, config: &Config, scope: Scope, query: &Query, decision: &mut Decision) {
+        let Some(StoredPolicy { policy, .. }) = self.policy(config) else {
+            return decide(&MissingTables, &config.policy, scope, query, decision);
+        };
+        assert_eq!(policy.summary, config.policy);
+        *decision = HostTables::new(policy).ask(scope, query);
+    }
+
+    fn hit(&self, config: &Config, place: u32, packet: &Packet) {
+        let Some(StoredPolicy { hits, .. }) = self.policy(config) else { return };
+        let mut hits = hits.borrow_mut();
+        let Hits { count, last } = hits.entry(place).or_default();
+        count.packets += u64::from(packet.packets);
+        count.bytes += packet.wire_bytes;
+        *last = self.now;
+    }
+
+    fn endpoint(&self, key: &EndpointKey) -> Option<Ticks> {
+        self.endpoints.borrow_mut().get(key)
+    }
+
+    fn note_endpoint(&self, key: &EndpointKey, deadline: Ticks) {
+        self.endpoints.borrow_mut().insert(*key, deadline);
+    }
+
+    fn report<B: PacketBytes>(&self, bytes: &B, key: &FlowKey, offset: usize, len: usize) {
+        let mut quoted = [0; QUOTED_BYTES_MAX];
+        let quoted_len = bytes.copy(offset, len, &mut quoted);
+        let quoted_len = u32::try_from(quoted_len).expect("a few bytes");
+        self.reports.borrow_mut().push(Unsolicited { key: *key, quoted_len, quoted });
+    }
+
     fn count(&self, event: FlowEvent) {
         let mut events = self.events.get();
         events[event as usize] += 1;
         self.events.set(events);
-    }
-}
-
-/// A table that forgets its least recently used entry when it is full.
-#[derive(Debug)]
-struct Lru<K, V> {
-    /// Each value with the use that touched it last.
-    entries: HashMap<K, (u64, V)>,
-    uses: u64,
-    max: usize,
-}
-
-impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
-    fn new(max: usize) -> Self {
-        Self { entries: HashMap::new(), uses: 0, max }
-    }
-
-    fn values<T>(&self, of: impl Fn(&V) -> T) -> HashMap<K, T> {
-        self.entries.iter().map(|(key, (_, value))| (*key, of(value))).collect()
-    }
-
-    fn get(&mut self, key: &K) -> Option<V> {
-        self.uses += 1;
-        let (last_use, value) = self.entries.get_mut(key)?;
-        *last_use = self.uses;
-        Some(value.clone())
-    }
-
-    fn insert(&mut self, key: K, value: V) {
-        self.uses += 1;
-        if self.entries.len() == self.max && !self.entries.contains_key(&key) {
-            let oldest = self.entries.iter().min_by_key(|(_, (last_use, _))| *last_use);
-            let oldest = *oldest.expect("a table has room for something").0;
-            self.entries.remove(&oldest);
-        }
-        self.entries.insert(key, (self.uses, value));
     }
 }

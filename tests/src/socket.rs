@@ -262,6 +262,18 @@ pub fn udp_client(host: &Netns, peer: SocketAddr, patience: Duration) -> io::Res
     Ok(socket)
 }
 
+/// A UDP socket of `host` at a given address, which talks to one peer and gives up waiting after
+/// [`PATIENCE`]. A host with several addresses chooses one by itself otherwise.
+///
+/// # Errors
+/// If the address cannot be used, or the kernel has no route.
+pub fn udp_client_from(host: &Netns, local: SocketAddr, peer: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = host.run(|| UdpSocket::bind(local))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.connect(peer)?;
+    Ok(socket)
+}
+
 /// Sends one datagram to a UDP service and returns its answer.
 ///
 /// # Errors

@@ -3,7 +3,8 @@
 use std::{collections::HashMap, hash::Hash};
 
 use gateway_common::{
-    counter::{Counter, FlowEvent},
+    counter::{Counter, FlowEvent, Hits},
+    endpoint::EndpointKey,
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
@@ -33,6 +34,10 @@ pub struct State {
     pub overflow: HashMap<u64, Overflow>,
     /// How many such places have been taken so far.
     pub overflow_taken: u64,
+    /// What the policy in force counted, by place.
+    pub hits: HashMap<u32, Hits>,
+    /// Inside endpoints that anybody may answer to, with their deadlines in ticks.
+    pub endpoints: HashMap<EndpointKey, u64>,
 }
 
 impl State {
@@ -55,6 +60,8 @@ impl State {
             openers: changes(&before.openers, &self.openers),
             holders: changes(&before.holders, &self.holders),
             overflow: changes(&before.overflow, &self.overflow),
+            hits: changes(&before.hits, &self.hits),
+            endpoints: changes(&before.endpoints, &self.endpoints),
         }
     }
 
@@ -93,6 +100,10 @@ pub struct Change {
     pub holders: Vec<Entry<HostKey, u64>>,
     /// Places for flows beyond their host's allowance that changed hands.
     pub overflow: Vec<Entry<u64, Overflow>>,
+    /// Places among the policy's hits that counted something.
+    pub hits: Vec<Entry<u32, Hits>>,
+    /// Inside endpoints that are new, different or gone.
+    pub endpoints: Vec<Entry<EndpointKey, u64>>,
 }
 
 /// What became of one entry of a map.

@@ -2,7 +2,9 @@
 
 mod conversations;
 mod endpoints;
+mod governed;
 mod mutation;
+mod policies;
 
 use std::collections::HashSet;
 
@@ -220,7 +222,7 @@ fn random_frame() -> impl Strategy<Value = Frame> {
                 bytes[12..14].copy_from_slice(&ethertype.to_be_bytes());
                 bytes[14] = version;
             }
-            Frame { bytes, segments, offloaded_vlan }
+            Frame { bytes, segments, offloaded_vlan, is_forwarded: false }
         },
     )
 }

@@ -2,6 +2,7 @@
 //! through both of them. Needs root.
 
 mod mutation;
+mod policies;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,6 +11,8 @@ use std::{
 
 use gateway_common::{
     config::Config,
+    counter::Counter,
+    endpoint::EndpointKey,
     flow::{FlowEntry, FlowHalf},
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid, Span},
@@ -18,13 +21,15 @@ use gateway_common::{
     tuple::{Direction, Family, FlowKey},
     verdict::{Reason, Verdict},
 };
+use gateway_userspace::policy::CompiledPolicy;
 use mutation::{Travelling, traffic};
-use proptest::prelude::*;
+use policies::policy;
+use proptest::{collection::vec, option, prelude::*};
 use tests::{
     model::{Frame, Model},
     prog_run::{Program, Programs},
     rows::{
-        Step, THEMES,
+        Policy, Step, THEMES,
         check::{FLOWS_MAX, Machine, TICKS_PER_SEC, check},
         prelude::{FAMILIES, INSIDE, OUTSIDE, flag, from, tcp_flow},
     },
@@ -116,26 +121,40 @@ proptest! {
         cases: 64, failure_persistence: None, ..ProptestConfig::default()
     })]
 
-    /// The kernel does with any packets what the model does with them: what the properties of the
-    /// model say holds for the programs too.
+    /// The kernel does with any packets, under any policies that replace each other, what the model
+    /// does with them: what the properties of the model say holds for the programs too.
     #[test]
-    fn the_model_is_right(frames in traffic(30), through_tc in any::<bool>()) {
-        let config = Config::new(TICKS_PER_SEC);
+    fn the_model_is_right(
+        stretches in vec((option::of(policy(true)), traffic(20)), 1..4),
+        endpoints in any::<bool>(),
+        through_tc in any::<bool>(),
+    ) {
+        let mut config = Config::new(TICKS_PER_SEC);
+        config.endpoint_independent = endpoints.into();
         let mut kernel = Kernel::new();
         kernel.ingress = if through_tc { Program::IngressTc } else { Program::IngressXdp };
         kernel.reset(&config);
         let mut model = Model::new(&config, FLOWS_MAX as usize, FLOWS_MAX as usize);
         let before = kernel.state();
-        for Travelling { direction, mut frame } in frames {
-            frame.offloaded_vlan = None;
-            if !kernel.can_run_frame(direction, &frame.bytes) {
-                continue;
+        for (text, frames) in stretches {
+            if let Some(text) = text {
+                let policy = Policy { text, has_tables: true };
+                let policy = policy.come_into_force(&mut config);
+                Machine::govern(&mut kernel, &config, policy.as_ref());
+                Machine::govern(&mut model, &config, policy.as_ref());
             }
-            kernel.advance(config.ticks(1));
-            model.advance(config.ticks(1));
-            let verdict = kernel.run_frame(direction, &frame, 1_200);
-            let outcome = model.run(direction, &frame);
-            prop_assert_eq!(verdict, outcome.reason.verdict(), "{:?}: {:02x?}", outcome, frame);
+            for Travelling { direction, mut frame } in frames {
+                frame.offloaded_vlan = None;
+                if !kernel.can_run_frame(direction, &frame.bytes) {
+                    continue;
+                }
+                kernel.advance(config.ticks(1));
+                model.advance(config.ticks(1));
+                let verdict = kernel.run_frame(direction, &frame, 1_200);
+                let outcome = model.run(direction, &frame);
+                prop_assert_eq!(verdict, outcome.reason.verdict(), "{:?}: {:02x?}", outcome, frame);
+            }
+            prop_assert_eq!(counts(&kernel.state()), counts(&model.state()));
         }
         let (kernel, model) = (kernel.state(), model.state());
         prop_assert_eq!(&kernel.since(&before).verdicts, &model.verdicts);
@@ -172,13 +191,7 @@ impl Kernel {
     }
 
     fn run_frame(&self, direction: Direction, frame: &Frame, segment_bytes: u32) -> Verdict {
-        let Frame { bytes, segments, .. } = frame;
-        let program = self.program(direction);
-        if *segments > 1 {
-            self.programs.run_gso(program, bytes, *segments, segment_bytes)
-        } else {
-            self.programs.run(program, bytes)
-        }
+        self.programs.run_frame(self.program(direction), frame, segment_bytes)
     }
 
     /// Whether the kernel gives this frame to the direction's program in a test run. It refuses
@@ -204,6 +217,13 @@ impl Machine for Kernel {
         self.last_step = self.programs.now();
     }
 
+    fn govern(&mut self, config: &Config, policy: Option<&CompiledPolicy>) {
+        match policy {
+            Some(policy) => self.programs.govern(config, policy),
+            None => self.programs.configure(config),
+        }
+    }
+
     /// Sets all stored times back by what has not really passed since the last packet.
     fn advance(&mut self, span: Ticks) {
         let now = self.programs.now();
@@ -211,7 +231,8 @@ impl Machine for Kernel {
         let back = |time: Ticks| if time == Ticks(0) { time } else { time - shift };
         let half =
             |half: FlowHalf| FlowHalf { seen: back(half.seen), reset: back(half.reset), ..half };
-        let State { flows, datagrams, peers, openers, overflow, .. } = self.programs.state();
+        let State { flows, datagrams, peers, endpoints, openers, overflow, .. } =
+            self.programs.state();
         for ((table, key), entry) in flows {
             let entry = FlowEntry {
                 outbound: half(entry.outbound),
@@ -226,6 +247,9 @@ impl Machine for Kernel {
         }
         for (key, deadline) in peers {
             self.programs.insert_peer(&key, back(Ticks(deadline)));
+        }
+        for (key, deadline) in endpoints {
+            self.programs.insert_endpoint(&key, back(Ticks(deadline)));
         }
         for (host, Paid(paid)) in openers {
             self.programs.insert_paid(&host, Paid(paid.saturating_sub(Span::from(shift).0)));
@@ -266,6 +290,11 @@ impl Machine for Kernel {
     }
 }
 
+/// What the policy counted, without the times.
+fn counts(state: &State) -> HashMap<u32, Counter> {
+    state.hits.iter().map(|(place, hits)| (*place, hits.count)).collect()
+}
+
 /// What is remembered, without the times, which are another clock's.
 #[derive(Debug, PartialEq)]
 struct Timeless {
@@ -274,10 +303,11 @@ struct Timeless {
     peers: HashSet<PeerKey>,
     openers: HashSet<HostKey>,
     holders: HashMap<HostKey, u64>,
+    endpoints: HashSet<EndpointKey>,
 }
 
 fn timeless(state: State) -> Timeless {
-    let State { flows, datagrams, peers, openers, holders, .. } = state;
+    let State { flows, datagrams, peers, openers, holders, endpoints, .. } = state;
     let known = |time: Ticks| Ticks(u64::from(time != Ticks(0)));
     let half =
         |half: FlowHalf| FlowHalf { seen: known(half.seen), reset: known(half.reset), ..half };
@@ -293,5 +323,6 @@ fn timeless(state: State) -> Timeless {
         peers: peers.into_keys().collect(),
         openers: openers.into_keys().collect(),
         holders,
+        endpoints: endpoints.into_keys().collect(),
     }
 }

@@ -27,6 +27,10 @@ pub mod mark {
     /// The flow has moved to the established ones; what is left here is about to go. Set in both
     /// halves of the entry left behind, never in the one that stays.
     pub const MOVED: u32 = 1 << 9;
+    /// Outside opened the flow, and the policy let it.
+    pub const ADMITTED: u32 = 1 << 10;
+    /// The packet that opened the flow was another host's, which this one forwarded.
+    pub const FORWARDED: u32 = 1 << 11;
 }
 
 /// What a side announced in its opening, for good: bits of [`FlowHalf::announced`] for TCP.
@@ -80,7 +84,7 @@ pub struct FlowEntry {
     pub inbound: FlowHalf,
     /// When the flow was opened.
     pub created: Ticks,
-    /// The policy's generation that allowed the flow.
+    /// The policy's generation that allowed the flow. Either direction renews it.
     pub generation: u32,
     /// TCP: the sequence number behind inside's SYN, from which outside's answer has to follow.
     pub first: u32,

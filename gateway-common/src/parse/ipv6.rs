@@ -103,7 +103,10 @@ fn step<B: PacketBytes>(bytes: &B, network: &mut Network, is_first: bool) -> Res
         }
         // Counted in words of four bytes, less two (RFC 4302 section 2.2); the flow is that of what
         // it authenticates (RFC6092-REC-21, E68).
-        AUTHENTICATION => (units + 2) * 4,
+        AUTHENTICATION => {
+            network.is_authenticated = true;
+            (units + 2) * 4
+        }
         // Only with the P bit does more follow (E81); otherwise it is a control message (RFC 5533).
         SHIM6 if header[2] & 0x80 == 0 => return Ok(0),
         // Directly behind the IPv6 header or not at all (RFC8200-4.0, E64).

@@ -25,6 +25,7 @@ use network::{Network, Scope};
 #[inline(always)]
 pub fn packet<B: PacketBytes>(bytes: &B, link: &Link, packet: &mut Packet) -> Result<(), Reason> {
     packet.vlan = link.vlan;
+    packet.is_forwarded = bytes.is_forwarded();
     let network = &mut packet.network;
     network::parse(bytes, link.network_offset, link.family(), Scope::Whole, network)?;
     upper_layer(bytes, packet)

@@ -106,6 +106,8 @@ pub struct Network {
     pub hop_limit: u8,
     /// Whether a hop-by-hop header with a router alert option came first (RFC 2711).
     pub router_alert: bool,
+    /// Whether an authentication header is among the extension headers (RFC 4302).
+    pub is_authenticated: bool,
     /// The packet's place in a fragmented datagram.
     pub fragment: Fragment,
     /// Where it comes from.
@@ -147,6 +149,7 @@ pub fn parse<B: PacketBytes>(
     network.family = family;
     network.offset = offset;
     network.router_alert = false;
+    network.is_authenticated = false;
     network.fragment = Fragment::default();
     match family {
         Family::Ipv4 => ipv4::parse(bytes, offset, scope, network),

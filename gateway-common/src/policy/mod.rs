@@ -14,20 +14,27 @@
 //! that are zero, and begin with an aggregate that has a bit for each word that is not
 //! ([`Class`]), so the AND touches only words in which every field has some rule.
 
+mod prefix;
 mod search;
 mod tables;
 
-pub use search::Words;
+pub use prefix::longest_match;
+pub use search::{Fields, Words, first_match};
 pub use tables::{
-    Action, Class, EMPTY_CLASS, Inside, NO_SUBNET, PolicyTables, ProtocolClasses, Route, Rule,
-    Summary,
+    Action, AddressClass, Class, EMPTY_CLASS, Field, Levels, NO_SUBNET, PolicyTables, PrefixKey,
+    ProtocolClasses, Route, Rule, Summary,
 };
 
-use crate::tuple::{Address, Direction};
-use search::{Fields, first_match};
+use crate::{
+    tuple::{Address, Direction},
+    verdict::Reason,
+};
 
 /// The index that stands for no rule.
 pub const NO_RULE: u32 = u32::MAX;
+
+/// The index that stands for a search that found the tables incomplete.
+pub const NO_TABLE: u32 = NO_RULE - 1;
 
 /// What the policy has to know of a packet that opens a flow.
 ///
@@ -45,8 +52,8 @@ pub struct Query {
     pub protocol: u8,
     /// Which way the flow is opened.
     pub direction: Direction,
-    /// Whether the packet leaves for another host. What this host sends itself has the source that
-    /// the kernel chose, so it is never spoofed. Of no meaning inbound.
+    /// Whether the packet at hand, or the one that opened the flow, leaves for another host inside.
+    /// What this host sends itself has the source that the kernel chose, so it is never spoofed.
     pub is_forwarded: bool,
 }
 
@@ -68,10 +75,13 @@ pub enum Ruling {
     Unsolicited,
     /// The inside address's route is `blocked`.
     RouteBlocked,
-    /// Outbound: no subnet covers the source.
+    /// Outbound: no subnet covers the source (RFC6092-REC-5, RFC7084-S-2).
     EgressSpoof,
-    /// Inbound: a subnet covers the source.
+    /// Inbound: a subnet covers the source (RFC6092-REC-6).
     IngressSpoof,
+    /// Outbound: a subnet covers the destination, from where nothing could answer: that would be an
+    /// [`IngressSpoof`](Self::IngressSpoof).
+    InsideDestination,
 }
 
 impl Ruling {
@@ -80,6 +90,22 @@ impl Ruling {
     #[inline(always)]
     pub const fn allows(self) -> bool {
         matches!(self, Self::RuleAllowed | Self::RouteAllowed)
+    }
+
+    /// The reason that stands for this ruling.
+    #[inline(always)]
+    pub const fn reason(self) -> Reason {
+        match self {
+            Self::NoPolicy => Reason::NoPolicy,
+            Self::RuleAllowed => Reason::RuleAllowed,
+            Self::RuleDenied => Reason::RuleDenied,
+            Self::RouteAllowed => Reason::RouteAllowed,
+            Self::Unsolicited => Reason::NoFlow,
+            Self::RouteBlocked => Reason::RouteBlocked,
+            Self::EgressSpoof => Reason::EgressSpoof,
+            Self::IngressSpoof => Reason::IngressSpoof,
+            Self::InsideDestination => Reason::InsideDestination,
+        }
     }
 }
 
@@ -110,32 +136,60 @@ impl Default for Decision {
     }
 }
 
+/// How much of the policy is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Scope {
+    /// All of it.
+    Everything,
+    /// Addresses and routes, as if there were no rules: what rules ask for is not in the packet, or
+    /// it belongs to something that they have judged.
+    Addresses,
+}
+
 /// Judges a packet that opens a flow; the answer goes to `decision`.
-// A call of its own with the answer in memory: it is rare beside packets of live flows, and
-// the kernel's functions return one register.
-#[inline(never)]
-pub fn decide<T: PolicyTables>(tables: &T, query: &Query, decision: &mut Decision) {
+// In the kernel this is the body of a function of its own, with the answer in memory: it is rare
+// beside packets of live flows, and long.
+#[inline(always)]
+pub fn decide<T: PolicyTables>(
+    tables: &T,
+    summary: &Summary,
+    scope: Scope,
+    query: &Query,
+    decision: &mut Decision,
+) {
     *decision = Decision::default();
     // What is missing in the tables leaves the decision as it is.
-    if let Some(ruling) = judge(tables, query, decision) {
+    if let Some(ruling) = judge(tables, summary, scope, query, decision) {
         decision.ruling = ruling;
     }
 }
 
 #[inline(always)]
-fn judge<T: PolicyTables>(tables: &T, query: &Query, decision: &mut Decision) -> Option<Ruling> {
-    let summary = tables.summary()?;
+fn judge<T: PolicyTables>(
+    tables: &T,
+    summary: &Summary,
+    scope: Scope,
+    query: &Query,
+    decision: &mut Decision,
+) -> Option<Ruling> {
+    if scope == Scope::Addresses || summary.rules == 0 {
+        if summary.subnets == 0 {
+            return Some(by_default(summary, query));
+        }
+        let inside = tables.class_of(Field::Inside, &query.inside)?;
+        return by_addresses(tables, summary, query, &inside, decision);
+    }
     let classes = tables.protocol(query.direction, query.protocol);
     let protocol = tables.class(classes.all)?;
     let selector = tables.class(tables.selector(query.selector))?;
     let words = protocol.aggregate.and(&selector.aggregate);
     // A few array lookups settle most of a flood of unsolicited packets.
     if words.is_empty() && summary.subnets == 0 {
-        return Some(by_route(Route::decode(summary.default_route), query.direction));
+        return Some(by_default(summary, query));
     }
-    let inside = tables.inside(&query.inside)?;
-    decision.subnet = inside.subnet;
-    let ruling = by_addresses(tables, query, summary.subnets, &inside);
+    let inside = tables.class_of(Field::Inside, &query.inside)?;
+    let ruling = by_addresses(tables, summary, query, &inside, decision)?;
     if words.is_empty() || !is_open_to_rules(ruling) {
         return Some(ruling);
     }
@@ -143,7 +197,8 @@ fn judge<T: PolicyTables>(tables: &T, query: &Query, decision: &mut Decision) ->
     if words.and(&inside.aggregate).is_empty() {
         return Some(ruling);
     }
-    let outside = tables.class(tables.outside(&query.outside))?;
+    let outside = tables.class_of(Field::Outside, &query.outside)?;
+    let outside = tables.class(outside.class)?;
     let fields = Fields { protocol, selector, inside, outside };
     by_rules(tables, classes.live, fields, decision).or(Some(ruling))
 }
@@ -156,21 +211,20 @@ fn by_rules<'t, T: PolicyTables>(
     mut fields: Fields<'t>,
     decision: &mut Decision,
 ) -> Option<Ruling> {
-    let mut index = first_match(tables, &fields, &fields.words());
-    if index == NO_RULE {
-        return None;
-    }
+    let mut index = tables.first_match(&fields);
     let mut rule = tables.rule(index);
-    if rule.shadow != 0 {
+    if index < NO_TABLE && rule.shadow != 0 {
         // It would have decided; who does comes behind it.
         decision.shadow = index;
         let Some(live) = tables.class(live) else { return Some(Ruling::NoPolicy) };
         fields.protocol = live;
-        index = first_match(tables, &fields, &fields.words());
-        if index == NO_RULE {
-            return None;
-        }
+        index = tables.first_match(&fields);
         rule = tables.rule(index);
+    }
+    match index {
+        NO_RULE => return None,
+        NO_TABLE => return Some(Ruling::NoPolicy),
+        _ => {}
     }
     decision.rule = index;
     decision.log = rule.log != 0;
@@ -186,24 +240,30 @@ const fn is_open_to_rules(ruling: Ruling) -> bool {
     matches!(ruling, Ruling::RouteAllowed | Ruling::Unsolicited)
 }
 
-/// What the addresses say as long as no rule does: who may not have sent this at all (BCP 38), then
-/// the route.
+/// What the addresses say as long as no rule does: who may not have sent this at all (BCP 38,
+/// RFC6092-REC-5, RFC6092-REC-6), where nothing can be reached, then the route.
 #[inline(always)]
 fn by_addresses<T: PolicyTables>(
     tables: &T,
+    summary: &Summary,
     query: &Query,
-    subnets: u32,
-    inside: &Inside,
-) -> Ruling {
-    match query.direction {
-        Direction::Outbound if query.is_forwarded && inside.is_foreign != 0 => Ruling::EgressSpoof,
-        Direction::Inbound if subnets != 0 && is_covered(tables, &query.outside) => {
-            Ruling::IngressSpoof
-        }
-        direction @ (Direction::Inbound | Direction::Outbound) => {
-            by_route(Route::decode(inside.route), direction)
+    inside: &AddressClass,
+    decision: &mut Decision,
+) -> Option<Ruling> {
+    decision.subnet = inside.subnet;
+    if query.is_forwarded && inside.is_foreign != 0 {
+        return Some(Ruling::EgressSpoof);
+    }
+    if summary.subnets != 0 {
+        let outside = tables.class_of(Field::Inside, &query.outside)?;
+        if outside.subnet != NO_SUBNET {
+            return Some(match query.direction {
+                Direction::Inbound => Ruling::IngressSpoof,
+                Direction::Outbound => Ruling::InsideDestination,
+            });
         }
     }
+    Some(by_route(Route::decode(inside.route), query.direction))
 }
 
 /// Whether a subnet covers `address`. An inbound packet with such a source claims to come from
@@ -211,7 +271,13 @@ fn by_addresses<T: PolicyTables>(
 #[must_use]
 #[inline(always)]
 pub fn is_covered<T: PolicyTables>(tables: &T, address: &Address) -> bool {
-    tables.inside(address).is_some_and(|inside| inside.subnet != NO_SUBNET)
+    tables.class_of(Field::Inside, address).is_some_and(|class| class.subnet != NO_SUBNET)
+}
+
+/// What is said to a packet whose inside address no subnet can cover, since there is none.
+#[inline(always)]
+const fn by_default(summary: &Summary, query: &Query) -> Ruling {
+    by_route(Route::decode(summary.default_route), query.direction)
 }
 
 /// What a route says to a new flow.

@@ -1,6 +1,6 @@
 //! The first rule that every field of a packet matches.
 
-use super::{Class, NO_RULE, PolicyTables};
+use super::{Class, NO_RULE, NO_TABLE, PolicyTables};
 use crate::limits::{RULE_AGGREGATE_WORDS, RULE_WORDS};
 
 /// Bits of a word.
@@ -43,17 +43,22 @@ impl Words {
 }
 
 /// The classes of a packet's fields.
-pub(super) struct Fields<'t> {
-    pub(super) protocol: &'t Class,
-    pub(super) selector: &'t Class,
-    pub(super) inside: &'t Class,
-    pub(super) outside: &'t Class,
+#[derive(Clone, Copy, Debug)]
+pub struct Fields<'t> {
+    /// Of direction and protocol.
+    pub protocol: &'t Class,
+    /// Of destination port or ICMP type.
+    pub selector: &'t Class,
+    /// Of the inside address.
+    pub inside: &'t Class,
+    /// Of the outside address.
+    pub outside: &'t Class,
 }
 
 impl Fields<'_> {
     /// The words in which every field has rules.
     #[inline(always)]
-    pub(super) const fn words(&self) -> Words {
+    const fn words(&self) -> Words {
         self.protocol
             .aggregate
             .and(&self.selector.aggregate)
@@ -62,12 +67,15 @@ impl Fields<'_> {
     }
 }
 
-/// The first rule that all fields match, in the words in which all have rules, or [`NO_RULE`]; so
-/// it is when the tables lack a word.
+/// The first rule that all fields match, [`NO_RULE`] if none does, [`NO_TABLE`] if the tables lack
+/// what it takes to know.
 // Both loops have constant bounds and run by index, so that every kernel's verifier follows them.
 // It follows each round, of which there are many: nothing but the word at hand changes in one.
-#[inline(never)]
-pub(super) fn first_match<T: PolicyTables>(tables: &T, fields: &Fields<'_>, words: &Words) -> u32 {
+#[must_use]
+#[inline(always)]
+pub fn first_match<T: PolicyTables>(tables: &T, fields: &Fields<'_>) -> u32 {
+    let Some(stored) = tables.words() else { return NO_TABLE };
+    let words = fields.words();
     let mut first_of_part = 0;
     for part in 0..RULE_AGGREGATE_WORDS {
         let mut left = words.0[part];
@@ -77,11 +85,11 @@ pub(super) fn first_match<T: PolicyTables>(tables: &T, fields: &Fields<'_>, word
             }
             let (below, index) = lowest(left);
             left &= left.wrapping_sub(1);
-            let word = |class: &Class| tables.word(class.position(part, below));
-            let Some(selector) = word(fields.selector) else { return NO_RULE };
-            let Some(outside) = word(fields.outside) else { return NO_RULE };
-            let Some(inside) = word(fields.inside) else { return NO_RULE };
-            let Some(protocol) = word(fields.protocol) else { return NO_RULE };
+            let word = |class: &Class| stored(class.position(part, below));
+            let Some(selector) = word(fields.selector) else { return NO_TABLE };
+            let Some(outside) = word(fields.outside) else { return NO_TABLE };
+            let Some(inside) = word(fields.inside) else { return NO_TABLE };
+            let Some(protocol) = word(fields.protocol) else { return NO_TABLE };
             let rules = selector & outside & inside & protocol;
             if rules != 0 {
                 let (_, rule) = lowest(rules);

@@ -1,15 +1,21 @@
 //! `eigw attach`: protects uplinks.
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
 
 use anyhow::Context as _;
 use clap::Args;
 
 use super::{Context, Failure, Result, values};
 use crate::{
-    datapath::{self, AttachOutcome, AttachRequest, GatewayName, HookChoice, TcChoice},
+    datapath::{
+        self, AttachOutcome, AttachRequest, GatewayName, HookChoice, NewPolicy, PolicySource,
+        TcChoice,
+    },
     net::interface,
-    settings::{self, Settings, SettingsError, ULA, is_ula},
+    settings::{self, Settings, ULA, is_ula},
     view::{AttachView, AttachedUplinkView},
 };
 
@@ -21,7 +27,7 @@ use crate::{
 pub(super) struct AttachArgs {
     /// The configuration file; without it, every default applies
     #[arg(short, long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// An interface to protect, instead of those in the file; may be repeated
     #[arg(long = "uplink", value_name = "IF", value_parser = values::interface)]
     uplinks: Vec<String>,
@@ -35,19 +41,31 @@ pub(super) struct AttachArgs {
 
 /// What to attach, and what the operator should know about it.
 #[derive(Debug)]
-struct Plan {
-    name: GatewayName,
+pub(super) struct Plan {
+    pub(super) name: GatewayName,
     settings: Settings,
+    source: PolicySource,
     notes: Vec<String>,
+    memory_bytes: u64,
 }
 
 pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
-    let memory_bytes = settings::memory_bytes().context("cannot tell the memory's size")?;
-    let Plan { name, settings, mut notes } = plan(args, memory_bytes)?;
+    attach(context, prepare(args)?)
+}
+
+/// Reads what is to be attached; changes nothing.
+pub(super) fn prepare(args: AttachArgs) -> Result<Plan> {
+    plan(args, settings::memory_bytes().context("cannot tell the memory's size")?)
+}
+
+/// Does what was prepared.
+pub(super) fn attach(context: &Context, plan: Plan) -> Result<AttachView> {
+    let Plan { name, settings, source, mut notes, memory_bytes } = plan;
     let ula_uplink = first_with_ula(&settings.uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
-        notes.push(format!("uplink {uplink} has a unique local address, so {ULA} is no martian"));
+        notes.push(ula_note(uplink));
     }
+    notes.extend(reject_note(context, &name, &settings));
     let ticks_per_sec =
         settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
     let tables = settings.table_sizes(memory_bytes);
@@ -69,36 +87,67 @@ pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
         tables,
         hosts: settings.hosts,
         config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
+        policy: &NewPolicy::new(&settings.policy, source),
     })?;
     Ok(view(&name, outcome, notes))
 }
 
-/// The file's settings under those of the command line. A file with a policy that the packet path
-/// does not enforce is refused: its author would rely on denials that nothing carries out.
+/// The file's settings under those of the command line.
 fn plan(args: AttachArgs, memory_bytes: u64) -> Result<Plan> {
     let (mut settings, warnings) = match &args.config {
         None => (Settings::default(), Vec::new()),
         Some(path) => {
             let (settings, warnings) = Settings::load(path, memory_bytes)?;
-            if !settings.unenforced.is_empty() {
-                let (path, keys) = (path.clone(), settings.unenforced);
-                return Err(SettingsError::Unenforced { path, keys }.into());
-            }
             (settings, warnings.iter().map(|warning| warning.at(path)).collect())
         }
     };
+    let mut source = source_of(args.config.as_deref())?;
+    source.uplinks_given = !args.uplinks.is_empty();
+    source.hook_given = args.hook.is_some();
     if !args.uplinks.is_empty() {
         settings.override_uplinks(args.uplinks).map_err(Failure::usage)?;
     }
     settings.name = args.name.or(settings.name);
     settings.hook = args.hook.unwrap_or(settings.hook);
+    settings::hook_name(settings.hook).clone_into(&mut source.hook);
     match settings.gateway_name() {
-        Some(name) if !settings.uplinks.is_empty() => Ok(Plan { name, settings, notes: warnings }),
+        Some(name) if !settings.uplinks.is_empty() => {
+            Ok(Plan { name, settings, source, notes: warnings, memory_bytes })
+        }
         Some(_) | None => Err(Failure::usage(
             "there is no uplink to protect; name one with --uplink IF, or list 'uplinks' in \
              [gateway] of a configuration file and give it with -c FILE",
         )),
     }
+}
+
+/// What a policy remembers of the file it comes from, which was just read.
+pub(super) fn source_of(file: Option<&Path>) -> Result<PolicySource> {
+    let file =
+        file.map(std::path::absolute).transpose().context("cannot tell where the file is")?;
+    // A clock before 1970 is wrong in any case.
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Ok(PolicySource { file, loaded_unix_secs: since_1970.as_secs(), ..PolicySource::default() })
+}
+
+/// What a unique local address on an uplink means.
+pub(super) fn ula_note(uplink: &str) -> String {
+    format!("uplink {uplink} has a unique local address, so {ULA} is no martian")
+}
+
+/// What `delayed_reject` lacks, if the gateway has no daemon.
+pub(super) fn reject_note(
+    context: &Context,
+    name: &GatewayName,
+    settings: &Settings,
+) -> Option<String> {
+    let is_alone = settings.rfc6092.delayed_reject && !datapath::has_daemon(&context.bpffs, name);
+    is_alone.then(|| {
+        format!(
+            "'delayed_reject' needs a process that sends the errors: until `eigw run` looks after \
+             gateway {name}, what is refused is dropped silently"
+        )
+    })
 }
 
 /// The first uplink that has a unique local address.
@@ -143,7 +192,7 @@ mod tests {
         std::fs::write(&path, text).expect("write");
         let file = || AttachArgs { config: Some(path.clone()), ..no_arguments() };
 
-        let Plan { name, settings, notes } = plan(file(), MEMORY_BYTES).expect("complete file");
+        let Plan { name, settings, notes, .. } = plan(file(), MEMORY_BYTES).expect("complete file");
         assert_eq!((name.as_str(), settings.hook), ("file", HookChoice::Tc));
         assert_eq!(settings.uplinks, ["eth0", "eth1"]);
         assert_eq!(notes.len(), 1, "the short timeout is worth a note: {notes:?}");
@@ -175,42 +224,21 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_is_not_enforced_is_no_plan() {
+    fn a_policy_remembers_its_file_and_what_stood_above_it() {
         let directory = tempfile::tempdir().expect("temporary directory");
         let path = directory.path().join("wan.toml");
-        let plan_of = |text: &str| {
-            std::fs::write(&path, text).expect("write");
-            let uplinks = vec!["eth0".to_owned()];
-            plan(AttachArgs { config: Some(path.clone()), uplinks, ..no_arguments() }, MEMORY_BYTES)
-        };
-        let rule = "[[rule]]\ndirection = 'out'\naction = 'deny'\n";
-        for (text, line, key) in [
-            (
-                "gateway.default_route = 'blocked'\n",
-                1,
-                "'default_route' in [gateway] is \"blocked\"",
-            ),
-            ("\n[[subnet]]\nname = 'a'\nprefix = '10.0.0.0/8'\n", 2, "there is a [[subnet]]"),
-            (rule, 1, "there is a [[rule]]"),
-            (&rule.repeat(3), 1, "there are 3 [[rule]], here the first"),
-            ("[rfc6092]\ntransparent = true\n", 2, "'transparent' in [rfc6092] is true"),
-            ("rfc6092.unsolicited_ipsec = true\n", 1, "'unsolicited_ipsec' in [rfc6092] is true"),
-        ] {
-            let Err(Failure::Usage(error)) = plan_of(text) else { panic!("accepted: {text}") };
-            let expected = format!(
-                "{}:{line}: {key}, which this version reads and checks but does not enforce yet; \
-                 remove it from the file (`eigw check` shows what it would mean)",
-                path.display()
-            );
-            assert_eq!(error.to_string(), expected);
-        }
-        let all = format!("{rule}[rfc6092]\ntransparent = true\n");
-        let Err(Failure::Usage(error)) = plan_of(&all) else { panic!("accepted: {all}") };
-        assert_eq!(error.to_string().lines().count(), 2, "{error}");
-
-        let harmless = "gateway.default_route = 'egress-only'\nrfc6092.transparent = false\n\
-                        prefix_list.office.prefixes = ['192.0.2.0/24']\n";
-        plan_of(harmless).expect("lists and defaults decide nothing");
+        std::fs::write(&path, "[gateway]\nuplinks = ['eth0']\nhook = 'tc'\n").expect("write");
+        let file = || AttachArgs { config: Some(path.clone()), ..no_arguments() };
+        let source = plan(file(), MEMORY_BYTES).expect("complete file").source;
+        assert_eq!((source.file.as_ref(), source.hook.as_str()), (Some(&path), "tc"));
+        assert!(!source.uplinks_given && !source.hook_given && source.loaded_unix_secs > 0);
+        let above =
+            AttachArgs { uplinks: vec!["wan0".to_owned()], hook: Some(HookChoice::Xdp), ..file() };
+        let source = plan(above, MEMORY_BYTES).expect("complete file").source;
+        assert!(source.uplinks_given && source.hook_given && source.hook == "xdp");
+        let relative = source_of(Some(Path::new("wan.toml"))).expect("a current directory");
+        assert!(relative.file.expect("a file").is_absolute());
+        assert_eq!(source_of(None).expect("no file").file, None);
     }
 
     fn no_arguments() -> AttachArgs {

@@ -8,7 +8,7 @@ use clap::Args;
 use super::{Context, Result};
 use crate::{
     policy::CompiledPolicy,
-    settings::{self, Problem, Settings},
+    settings::{self, Settings},
     view::{CheckView, PolicyView, RulesetView, SettingsView, WarningView},
 };
 
@@ -32,7 +32,7 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
     let config = shares.apply(&settings.to_config(ticks_per_sec, false), shares.half_open);
     Ok(CheckView {
         file: args.config.clone(),
-        warnings: view_of_warnings(warnings, &settings.unenforced),
+        warnings: warnings.into_iter().map(WarningView::from).collect(),
         settings: SettingsView {
             name: settings.gateway_name().map(|name| name.to_string()),
             uplinks: settings.uplinks.clone(),
@@ -49,16 +49,4 @@ pub(super) fn run(context: &Context, args: &CheckArgs) -> Result<CheckView> {
             ),
         },
     })
-}
-
-/// The warnings in the order of lines, with those about keys for which attaching refuses the file.
-fn view_of_warnings(mut warnings: Vec<Problem>, unenforced: &[Problem]) -> Vec<WarningView> {
-    warnings.extend(unenforced.iter().map(|Problem { line, message }| {
-        let message = format!(
-            "{message}, which this version does not enforce yet, so `eigw attach` refuses the file"
-        );
-        Problem::new(*line, message)
-    }));
-    warnings.sort();
-    warnings.into_iter().map(|Problem { line, message }| WarningView { line, message }).collect()
 }

@@ -19,6 +19,15 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// What to tell the operator, with all causes; `None` when nothing is wrong.
+    #[must_use]
+    pub fn text(&self) -> Option<String> {
+        match self {
+            Self::Usage(error) | Self::Operation(error) => Some(format!("{error:#}")),
+            Self::ReaderGone => None,
+        }
+    }
+
     /// Bad usage, described for people.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(anyhow::Error::msg(message.into()))

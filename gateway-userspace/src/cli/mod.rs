@@ -8,9 +8,13 @@ mod detach;
 mod failure;
 mod flow;
 mod man;
+mod reload;
+mod rule;
+mod run;
 mod select;
 mod stats;
 mod status;
+mod subnet;
 mod tables;
 mod values;
 
@@ -68,16 +72,20 @@ struct Globals {
 enum Command {
     Attach(attach::AttachArgs),
     Detach(detach::DetachArgs),
+    Reload(reload::ReloadArgs),
+    Run(run::RunArgs),
     Check(check::CheckArgs),
     Status(status::StatusArgs),
     Flow(flow::FlowArgs),
+    Rule(rule::RuleArgs),
+    Subnet(subnet::SubnetArgs),
     Stats(stats::StatsArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
 
 /// What every command gets beside its own arguments.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Context {
     /// The BPF file system.
     bpffs: PathBuf,
@@ -137,9 +145,13 @@ impl Cli {
         let view = match self.command {
             Command::Attach(args) => View::Attach(attach::run(&context, args)?),
             Command::Detach(args) => View::Detach(detach::run(&context, &args)?),
+            Command::Reload(args) => reload::run(&context, &args)?,
+            Command::Run(args) => return run::run(&context, args, output),
             Command::Check(args) => View::Check(Box::new(check::run(&context, &args)?)),
             Command::Status(args) => View::Status(status::run(&context, &args)?),
             Command::Flow(args) => flow::run(&context, &args)?,
+            Command::Rule(args) => View::RuleList(rule::run(&context, &args)?),
+            Command::Subnet(args) => View::SubnetList(subnet::run(&context, &args)?),
             Command::Stats(args) => return stats::run(&context, &args, output),
             Command::Completions(args) => View::Text(completions::run(&args)),
             Command::Man(args) => View::Man(man::run(&args)?),

@@ -1,15 +1,15 @@
 //! `eigw status`: the gateways and what they protect.
 
 use clap::Args;
-use gateway_common::counter::FlowEvent;
+use gateway_common::{config::Config, counter::FlowEvent, policy::Route};
 
 use super::{Context, Failure, Result, tables, values};
 use crate::{
     datapath::{self, Gateway, GatewayName, IngressHook, UplinkStatus},
     net::interface,
     view::{
-        AttachmentView, EventsView, GatewayView, PolicyView, PressureView, StatusElement,
-        StatusView, UnreadableView, UplinkView,
+        AttachmentView, EventsView, GatewayView, LoadedPolicyView, PolicyView, PressureView,
+        StatusElement, StatusView, UnreadableView, UplinkView,
     },
 };
 
@@ -60,8 +60,22 @@ fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
         flows: tables::flow_tables(&gateway)?,
         pressure: pressure(&gateway, &events)?,
         events: EventsView(events),
+        loaded: loaded(&gateway, &config),
         policy: PolicyView::from(&config),
     })
+}
+
+/// Which policy is in force. That its text cannot be read must not hide the rest.
+fn loaded(gateway: &Gateway, config: &Config) -> LoadedPolicyView {
+    let source = gateway.policy().ok().map(|policy| policy.source);
+    LoadedPolicyView {
+        generation: config.generation,
+        rules: config.policy.rules,
+        subnets: config.policy.subnets,
+        default_route: Route::decode(config.policy.default_route).name(),
+        loaded_unix_secs: source.as_ref().map(|source| source.loaded_unix_secs),
+        file: source.and_then(|source| source.file),
+    }
 }
 
 /// The limits that flows met, with the hosts that meet them still.

@@ -9,14 +9,14 @@ use gateway_common::{
 };
 
 use super::{
-    DatapathError, GatewayName, HookChoice, HostLimits, HostShares, IngressHook, TableSizes,
-    TcChoice, TcMeans,
+    DatapathError, GatewayName, HookChoice, HostLimits, IngressHook, TableSizes, TcChoice, TcMeans,
     attachment::Attachment,
     bpffs::LockedRoot,
     detach, gateway,
     maps::{self, ConfigMaps},
     meta::{Meta, MetaMap},
     pin::GatewayDir,
+    policy::{NewPolicy, PolicySwap},
     programs::Programs,
     requirements,
     undo::Undo,
@@ -42,8 +42,11 @@ pub struct AttachRequest<'a> {
     pub tables: TableSizes,
     /// How much of them one inside host may take.
     pub hosts: HostLimits,
-    /// The configuration to put in force; its mode and its limits of hosts are ignored.
+    /// The configuration to put in force; its mode, its limits of hosts and what it says of the
+    /// policy are ignored.
     pub config: &'a Config,
+    /// The policy to put in force with it.
+    pub policy: &'a NewPolicy,
 }
 
 /// How attaching went.
@@ -135,8 +138,8 @@ impl Attempt<'_> {
             Meta { abi_version: ABI_VERSION, netns: NetnsId::current()?, uplinks: Vec::new() };
         self.note_wanted(&mut meta)?;
         let meta_map = MetaMap::create(&staging.maps(), &meta)?;
-        let mut config_maps = ConfigMaps::open(self.request.name, staging)?;
-        config_maps.commit(&config, Mode::Standby)?;
+        let mut swap = PolicySwap::prepare(self.request.name, staging, self.request.policy)?;
+        let config = swap.commit(&config, Mode::Standby)?;
 
         let mut work = Work {
             directory: staging.clone(),
@@ -153,7 +156,7 @@ impl Attempt<'_> {
         staging.rename(directory)?;
         let (from, to) = (directory.clone(), staging.clone());
         self.undo.push(move || from.rename(&to));
-        config_maps.commit(&config, Mode::Armed)?;
+        swap.arm(&config)?;
         self.undo.clear();
         self.notes.extend(neighbours);
         Ok(placed.into_iter().map(|placed| placed.outcome).collect())
@@ -166,12 +169,24 @@ impl Attempt<'_> {
             return Err(DatapathError::OtherNetns { name: self.request.name.to_string() });
         }
         maps::check_all(self.request.name, directory)?;
-        let mut config_maps = ConfigMaps::open(self.request.name, directory)?;
+        let config_maps = ConfigMaps::open(self.request.name, directory)?;
         let tables = gateway::table_sizes(self.request.name, directory)?;
         let overflow_slots = gateway::overflow_slots(self.request.name, directory)?;
         let shares = self.request.hosts.within(tables);
-        self.note_state(&config_maps, tables, shares, overflow_slots)?;
+        if config_maps.in_force()?.mode != Mode::Armed as u32 {
+            self.notes.push(format!(
+                "an earlier attach of gateway {} did not finish; this one did",
+                self.request.name
+            ));
+        }
+        self.notes.extend(self.request.hosts.kept(
+            self.request.name,
+            self.request.tables,
+            tables,
+            overflow_slots,
+        ));
         let config = shares.apply(self.request.config, overflow_slots);
+        let mut swap = PolicySwap::prepare(self.request.name, directory, self.request.policy)?;
         let programs = Programs::load(directory, tables, overflow_slots)?;
 
         let mut meta = old_meta.clone();
@@ -194,8 +209,9 @@ impl Attempt<'_> {
             attached: HashMap::new(),
         };
         let placed = place_all(&mut work, &self.uplinks, self.request.hook)?;
-        config_maps.commit(&config, Mode::Armed)?;
+        swap.commit(&config, Mode::Armed)?;
         work.undo.clear();
+        work.notes.extend(swap.notes());
 
         // The new state is in force; what is left is to remove the old one's remains.
         if let Err(error) = tidy_up(&mut work, &self.uplinks, &placed) {
@@ -222,48 +238,6 @@ impl Attempt<'_> {
                     self.request.name
                 ),
             });
-        }
-        Ok(())
-    }
-
-    /// Tells what an update finds that differs from what was asked for.
-    fn note_state(
-        &mut self,
-        config_maps: &ConfigMaps,
-        tables: TableSizes,
-        shares: HostShares,
-        overflow_slots: u32,
-    ) -> Result<(), DatapathError> {
-        let name = self.request.name;
-        if config_maps.in_force()?.mode != Mode::Armed as u32 {
-            self.notes
-                .push(format!("an earlier attach of gateway {name} did not finish; this one did"));
-        }
-        if tables != self.request.tables {
-            self.notes.push(format!(
-                "gateway {name} keeps its flow tables of {} half-open and {} established \
-                 entries; detach it first to change that",
-                tables.half_open_max, tables.established_max
-            ));
-        }
-        let HostLimits { half_open, established } = self.request.hosts;
-        for (key, asked, flows) in [
-            ("half_open_per_host", half_open, shares.half_open),
-            ("established_per_host", established, shares.established),
-        ] {
-            if asked.is_some_and(|asked| asked > flows) {
-                self.notes.push(format!(
-                    "'{key}' counts as {flows}, which is the whole of the table that gateway \
-                     {name} keeps"
-                ));
-            }
-        }
-        if shares.half_open > overflow_slots {
-            self.notes.push(format!(
-                "gateway {name} keeps its {overflow_slots} places for flows of hosts beyond their \
-                 allowance, where 'half_open_per_host' comes to {}; detach it first to change that",
-                shares.half_open
-            ));
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ const ROOT: &str = "eigw";
 const ATTACHING: &str = "+attaching";
 /// Marks the directory of a gateway that is being detached.
 const DETACHING: &str = "+detaching";
+/// Marks the directory that a gateway's daemon has locked.
+const DAEMON: &str = "+daemon";
 
 /// The directory of all gateways, not locked: for reading.
 #[derive(Debug)]
@@ -55,6 +57,11 @@ impl Root {
     /// Where the gateway of that name is.
     pub(super) fn gateway(&self, name: &GatewayName) -> GatewayDir {
         GatewayDir::new(self.0.join(name.as_str()))
+    }
+
+    /// What the daemon of the gateway of that name locks.
+    pub(super) fn daemon(&self, name: &GatewayName) -> PathBuf {
+        self.0.join(format!("{name}{DAEMON}"))
     }
 
     /// The names of the gateways, sorted.
@@ -137,13 +144,25 @@ impl LockedRoot {
         GatewayDir::new(self.root.0.join(format!("{name}{DETACHING}")))
     }
 
+    /// What daemons have locked, or had.
+    ///
+    /// # Errors
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn daemons(&self) -> Result<Vec<PathBuf>, DatapathError> {
+        let entries = self.root.entries()?.into_iter();
+        Ok(entries
+            .filter(|name| name.ends_with(DAEMON))
+            .map(|name| self.root.0.join(name))
+            .collect())
+    }
+
     /// What commands left behind that did not finish, with the names of the gateways they were
     /// about. None is at work now: we have the lock.
     ///
     /// # Errors
     /// [`DatapathError::Bpffs`].
     pub(super) fn leftovers(&self) -> Result<Vec<(String, GatewayDir)>, DatapathError> {
-        let entries = self.root.entries()?.into_iter();
+        let entries = self.root.entries()?.into_iter().filter(|entry| !entry.ends_with(DAEMON));
         let leftovers = entries.filter_map(|entry| {
             let (name, _) = entry.split_once('+')?;
             Some((name.to_owned(), self.entry(&entry)))
@@ -222,7 +241,7 @@ mod tests {
 
     #[test]
     fn work_in_progress_cannot_be_taken_for_a_gateway() {
-        for mark in [ATTACHING, DETACHING] {
+        for mark in [ATTACHING, DETACHING, DAEMON] {
             assert!(GatewayName::new(format!("wan{mark}")).is_err());
             assert!(!mark.contains('.'), "the BPF file system reserves dots");
         }

@@ -7,6 +7,7 @@ use gateway_common::{abi::ABI_VERSION, config::Mode};
 use super::{
     DatapathError, GatewayName, attachment,
     bpffs::{self, LockedRoot},
+    daemon,
     maps::ConfigMaps,
     meta::{Meta, MetaMap},
     pin::{self, GatewayDir},
@@ -73,6 +74,7 @@ pub fn detach_all(bpffs: &Path) -> Result<DetachOutcome, DatapathError> {
 /// # Errors
 /// [`DatapathError::NotDetached`] or [`DatapathError::Bpffs`].
 pub(super) fn clean_up(root: &LockedRoot) -> Result<Vec<String>, DatapathError> {
+    daemon::forget_dead(root)?;
     let mut names = Vec::new();
     for (name, directory) in root.leftovers()? {
         take_apart(&name, &directory)?;

@@ -123,6 +123,23 @@ pub enum DatapathError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An attach of the gateway was interrupted, so nothing is enforced.
+    #[error(
+        "gateway {name} is attached but lets everything pass, because attaching it was \
+         interrupted; attach it again"
+    )]
+    NotArmed {
+        /// The gateway.
+        name: String,
+    },
+    /// Another process is the gateway's daemon.
+    #[error("gateway {name} has a daemon already{}", remedy(*pid))]
+    DaemonRuns {
+        /// The gateway.
+        name: String,
+        /// The process, if it can be seen from here.
+        pid: Option<u32>,
+    },
     /// A gateway of that name exists elsewhere.
     #[error(
         "gateway {name} is attached in another network namespace; choose another --name, reach \
@@ -274,6 +291,19 @@ pub enum DatapathError {
         /// What is left and why.
         failures: Vec<String>,
     },
+}
+
+/// What to do about another daemon.
+fn remedy(pid: Option<u32>) -> String {
+    pid.map_or_else(
+        || ", in a process that cannot be seen from here; stop that one first".to_owned(),
+        |pid| {
+            format!(
+                ", process {pid}; stop that one first, or have it take a changed file with `kill \
+                 -HUP {pid}`"
+            )
+        },
+    )
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Reading what an attached gateway knows.
 
-use std::{collections::HashSet, os::fd::AsFd, path::Path};
+use std::{collections::HashSet, net::IpAddr, os::fd::AsFd, path::Path};
 
 use aya::{
     Pod, TestRun, TestRunOptions,
@@ -27,6 +27,7 @@ use super::{
     maps::{self, ConfigMaps, reading},
     meta::{META, Meta, MetaMap},
     pin::{self, GatewayDir},
+    policy::{self, PolicyInForce, PolicyMaps},
     status, sys,
 };
 
@@ -56,6 +57,7 @@ pub struct Gateway {
     directory: GatewayDir,
     meta: Meta,
     config: ConfigMaps,
+    policy: PolicyMaps,
     half_open: FlowTable,
     established: FlowTable,
     openers: HostTable,
@@ -82,6 +84,7 @@ impl Gateway {
         maps::check_all(name, &directory)?;
         Ok(Self {
             config: ConfigMaps::open(name, &directory)?,
+            policy: PolicyMaps::open(name, &directory)?,
             half_open: maps::open(name, &directory, name::HALF_OPEN)?,
             established: maps::open(name, &directory, name::ESTABLISHED)?,
             openers: maps::open(name, &directory, name::OPENERS)?,
@@ -108,6 +111,14 @@ impl Gateway {
     /// [`DatapathError::Map`].
     pub fn config(&self) -> Result<Config, DatapathError> {
         self.config.in_force()
+    }
+
+    /// The policy in force, and what it counted.
+    ///
+    /// # Errors
+    /// [`DatapathError::Damaged`] or [`DatapathError::Map`].
+    pub fn policy(&self) -> Result<PolicyInForce, DatapathError> {
+        policy::read(&self.config, &self.policy)
     }
 
     /// The packet path's clock.
@@ -238,6 +249,20 @@ impl Gateway {
         table_sizes(&self.name, &self.directory)
     }
 
+    /// The names that the uplinks had when they were attached.
+    #[must_use]
+    pub fn uplink_names(&self) -> Vec<&str> {
+        self.meta.uplinks.iter().map(|uplink| uplink.name.as_str()).collect()
+    }
+
+    /// The addresses of each uplink that there still is.
+    ///
+    /// # Errors
+    /// [`DatapathError::Net`].
+    pub fn uplink_addresses(&self) -> Result<Vec<(String, Vec<IpAddr>)>, DatapathError> {
+        status::addresses(&self.meta)
+    }
+
     /// The uplinks, and what is attached to them now. Finds them in whatever network namespace
     /// the gateway is.
     ///
@@ -340,7 +365,7 @@ fn read_all<K: Pod, V: Pod>(
     table: &HashMap<MapData, K, V>,
     name: &'static str,
 ) -> Result<Vec<(K, V)>, DatapathError> {
-    sys::read_hash(table.map().fd().as_fd())
+    sys::read_all(table.map().fd().as_fd())
         .map_err(|source| reading(name)(MapError::IoError(source)))
 }
 

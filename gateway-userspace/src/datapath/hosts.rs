@@ -2,7 +2,7 @@
 
 use gateway_common::{config::Config, limits::HALF_OPEN_PER_HOST_AUTO_DIVISOR};
 
-use super::TableSizes;
+use super::{GatewayName, TableSizes};
 
 /// Of so many parts of the table of established flows, all but one are one host's usual limit.
 const ESTABLISHED_AUTO_PARTS: u32 = 4;
@@ -37,6 +37,45 @@ impl HostLimits {
             half_open: self.half_open.unwrap_or(half_open).min(half_open_max).max(1),
             established: self.established.unwrap_or(established).min(established_max).max(1),
         }
+    }
+
+    /// What of these limits, and of tables of the sizes `asked`, is not to be had in a gateway that
+    /// keeps its tables.
+    pub(super) fn kept(
+        self,
+        name: &GatewayName,
+        asked: TableSizes,
+        tables: TableSizes,
+        overflow_slots: u32,
+    ) -> Vec<String> {
+        let shares = self.within(tables);
+        let mut notes = Vec::new();
+        if tables != asked {
+            notes.push(format!(
+                "gateway {name} keeps its flow tables of {} half-open and {} established \
+                 entries; detach it first to change that",
+                tables.half_open_max, tables.established_max
+            ));
+        }
+        for (key, asked, flows) in [
+            ("half_open_per_host", self.half_open, shares.half_open),
+            ("established_per_host", self.established, shares.established),
+        ] {
+            if asked.is_some_and(|asked| asked > flows) {
+                notes.push(format!(
+                    "'{key}' counts as {flows}, which is the whole of the table that gateway \
+                     {name} keeps"
+                ));
+            }
+        }
+        if shares.half_open > overflow_slots {
+            notes.push(format!(
+                "gateway {name} keeps its {overflow_slots} places for flows of hosts beyond their \
+                 allowance, where 'half_open_per_host' comes to {}; detach it first to change that",
+                shares.half_open
+            ));
+        }
+        notes
     }
 }
 
@@ -76,6 +115,24 @@ mod tests {
         };
         assert_eq!(shares(5), (5, 5));
         assert_eq!(shares(100_000), (4_096, 16_384));
+    }
+
+    #[test]
+    fn what_a_gateway_keeps_is_noted() {
+        let wan = GatewayName::of_uplink("wan");
+        let notes = |limits: HostLimits, asked, places| limits.kept(&wan, asked, TABLES, places);
+        assert_eq!(notes(HostLimits::default(), TABLES, 512), [""; 0]);
+        let asked = TableSizes { established_max: 1, ..TABLES };
+        let limits = HostLimits { half_open: Some(5_000), established: Some(7) };
+        let found = notes(limits, asked, 512);
+        for (note, part) in found.iter().zip([
+            "keeps its flow tables of 4096 half-open and 16384 established",
+            "'half_open_per_host' counts as 4096",
+            "keeps its 512 places for flows of hosts beyond",
+        ]) {
+            assert!(note.contains(part), "{part} is missing in: {note}");
+        }
+        assert_eq!(found.len(), 3, "{found:#?}");
     }
 
     #[test]

@@ -7,10 +7,11 @@ use gateway_common::{
     abi::name,
     config::{Config, Mode},
     counter::{Counter, FlowEvent},
+    endpoint::EndpointKey,
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
-    limits::{DATAGRAMS_MAX, HOSTS_MAX, PEERS_MAX},
+    limits::{DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, PEERS_MAX, POLICY_SLOTS, REJECTS_BYTES},
     timeouts::Ticks,
     tuple::FlowKey,
     verdict::Reason,
@@ -36,7 +37,7 @@ pub(super) struct Shape {
 }
 
 /// Every map that is pinned, in the order of [`name`].
-pub(super) const SHAPES: [Shape; 12] = [
+pub(super) const SHAPES: [Shape; 23] = [
     shape::<u32, Config>(name::CONFIG, MapType::Array, Some(2)),
     shape::<u32, u32>(name::ACTIVE, MapType::Array, Some(1)),
     shape::<FlowKey, FlowEntry>(name::HALF_OPEN, MapType::LruHash, None),
@@ -47,11 +48,32 @@ pub(super) const SHAPES: [Shape; 12] = [
     shape::<HostKey, u64>(name::HOLDERS, MapType::LruHash, Some(HOSTS_MAX as usize)),
     shape::<u32, Overflow>(name::OVERFLOW, MapType::Array, None),
     shape::<u32, u64>(name::OVERFLOW_TAKEN, MapType::Array, Some(1)),
+    both(name::POLICY_PROTOCOLS),
+    both(name::POLICY_SELECTORS),
+    both(name::POLICY_LEVELS),
+    both(name::POLICY_PREFIXES),
+    both(name::POLICY_CLASSES),
+    both(name::POLICY_WORDS),
+    both(name::POLICY_RULES),
+    both(name::POLICY_HITS),
+    both(name::POLICY_TEXT),
+    shape::<EndpointKey, Ticks>(name::ENDPOINTS, MapType::LruHash, Some(ENDPOINTS_MAX as usize)),
+    shape::<(), ()>(name::REJECTS, MapType::RingBuf, Some(REJECTS_BYTES)),
     shape::<u32, Counter>(name::VERDICTS, MapType::PerCpuArray, Some(2 * Reason::COUNT)),
     shape::<u32, u64>(name::FLOW_EVENTS, MapType::PerCpuArray, Some(FlowEvent::ALL.len())),
 ];
 
-const fn shape<K, V>(name: &'static str, map_type: MapType, entries: Option<usize>) -> Shape {
+/// The shape of one of the policy's maps, which has a map in it for each of two policies.
+const fn both(name: &'static str) -> Shape {
+    shape::<u32, u32>(name, MapType::ArrayOfMaps, Some(POLICY_SLOTS))
+}
+
+/// The shape of a map of this kind.
+pub(super) const fn shape<K, V>(
+    name: &'static str,
+    map_type: MapType,
+    entries: Option<usize>,
+) -> Shape {
     Shape { name, map_type, key_bytes: size_of::<K>(), value_bytes: size_of::<V>(), entries }
 }
 
@@ -67,6 +89,15 @@ impl Shape {
     /// What is wrong with the pin, for people.
     fn open(&self, directory: &Path) -> Result<MapData, String> {
         let map = pin::open_map(&directory.join(self.name))?;
+        self.check(&map)?;
+        Ok(map)
+    }
+
+    /// Makes sure that a map has this shape.
+    ///
+    /// # Errors
+    /// What is wrong with the map, for people.
+    pub(super) fn check(&self, map: &MapData) -> Result<(), String> {
         let info = map.info().map_err(|error| format!("cannot be examined: {error}"))?;
         let found_type =
             info.map_type().map_err(|error| format!("is of an unknown type: {error}"))?;
@@ -86,7 +117,7 @@ impl Shape {
             Some(entries) if entries != room => {
                 Err(format!("has room for {room} entries, not {entries}"))
             }
-            Some(_) | None => Ok(map),
+            Some(_) | None => Ok(()),
         }
     }
 }
@@ -171,16 +202,33 @@ impl ConfigMaps {
         }
     }
 
-    /// Puts a configuration in force, in one step for all packets on all uplinks.
+    /// Puts a configuration in force that names the policy in force, in one step for all packets
+    /// on all uplinks.
     ///
     /// # Errors
     /// [`DatapathError::Map`] or [`DatapathError::Syscall`].
     pub(super) fn commit(&mut self, config: &Config, mode: Mode) -> Result<(), DatapathError> {
-        // A packet may still be reading the slot that the last change put out of force, even if
-        // the process that made it was killed right then. So wait before writing there.
+        self.wait()?;
+        self.put(config, mode)
+    }
+
+    /// Waits for packets under way. One may still be reading what the last change put out of
+    /// force, even if the process that made it was killed right then. So this comes before
+    /// anything is written there.
+    ///
+    /// # Errors
+    /// [`DatapathError::Syscall`].
+    pub(super) fn wait(&self) -> Result<(), DatapathError> {
         let failed =
             |source| DatapathError::Syscall { action: "waiting for packets under way", source };
-        wait_for_programs(self.active.map().fd().as_fd()).map_err(failed)?;
+        wait_for_programs(self.active.map().fd().as_fd()).map_err(failed)
+    }
+
+    /// As [`Self::commit`], after [`Self::wait`].
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub(super) fn put(&mut self, config: &Config, mode: Mode) -> Result<(), DatapathError> {
         let spare_slot = u32::from(self.active_slot()? == 0);
         let config = Config { mode: mode as u32, ..*config };
         self.config.set(spare_slot, config, 0).map_err(writing(name::CONFIG))?;

@@ -12,8 +12,8 @@
 //!     └── links/<ifindex>_…     what keeps the programs attached
 //! ```
 //!
-//! A directory whose name has a `+` belongs to a command that did not finish; the next command
-//! that changes something removes it.
+//! A directory whose name has a `+` belongs to a running daemon or to a command that did not
+//! finish; the next command that changes something removes what nobody owns.
 //!
 //! Whether a gateway enforces anything is one word in a map: attaching arms it with its very
 //! last write. Whatever ends an attach before that leaves packets passing as they did.
@@ -22,6 +22,7 @@ mod attach;
 mod attachment;
 mod bpffs;
 mod cause;
+mod daemon;
 mod detach;
 mod error;
 mod gateway;
@@ -31,7 +32,10 @@ mod maps;
 mod meta;
 mod name;
 mod pin;
+mod policy;
 mod programs;
+mod rejects;
+mod reload;
 mod requirements;
 mod status;
 mod sys;
@@ -42,11 +46,15 @@ mod work;
 pub use attach::{AttachOutcome, AttachRequest, UplinkOutcome, attach};
 pub use bpffs::DEFAULT_BPFFS;
 pub use cause::VerifierLogTail;
+pub use daemon::{DaemonLock, has_daemon};
 pub use detach::{DetachOutcome, detach, detach_all};
 pub use error::DatapathError;
 pub use gateway::{Gateway, TableSizes, list};
 pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
 pub use hosts::{HostLimits, HostShares};
 pub use name::GatewayName;
+pub use policy::{BuiltTables, NewPolicy, PolicyInForce, PolicySource};
 pub use programs::OBJECT;
+pub use rejects::Rejects;
+pub use reload::{ReloadOutcome, ReloadRequest, reload};
 pub use status::{AttachedProgram, UplinkStatus};

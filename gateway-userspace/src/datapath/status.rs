@@ -1,5 +1,9 @@
 //! What is attached to a gateway's uplinks now.
 
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
 use super::{
     DatapathError, IngressHook, TcMeans,
     attachment::{self, Attachment},
@@ -42,6 +46,28 @@ pub(super) fn of(directory: &GatewayDir, meta: &Meta) -> Result<Vec<UplinkStatus
     })?;
     // A network namespace that is gone took its interfaces along.
     examined.unwrap_or_else(|| Ok(meta.uplinks.iter().map(detached).collect()))
+}
+
+/// The addresses of the uplinks of a gateway that still exist.
+///
+/// # Errors
+/// [`DatapathError::Net`].
+pub(super) fn addresses(meta: &Meta) -> Result<Vec<(String, Vec<IpAddr>)>, DatapathError> {
+    let found = netns::run_in(meta.netns, || {
+        let mut found = Vec::new();
+        for record in &meta.uplinks {
+            match interface::by_index(record.ifindex) {
+                Ok(uplink) => {
+                    let addresses = uplink.addresses.iter().map(IpNet::addr).collect();
+                    found.push((uplink.name, addresses));
+                }
+                Err(NetError::InterfaceMissing { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    })?;
+    Ok(found.transpose()?.unwrap_or_default())
 }
 
 fn examine(

@@ -147,14 +147,41 @@ pub(super) fn wait_for_programs(inner: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
 }
 
-/// Reads a whole hash map, many entries per system call.
+/// Writes entries of a hash map or an array, all in one system call.
+///
+/// # Errors
+/// What the kernel says. Some entries may have been written.
+///
+/// # Panics
+/// There are not as many values as keys.
+pub(super) fn write_all<K: Pod, V: Pod>(
+    map: BorrowedFd<'_>,
+    keys: &[K],
+    values: &[V],
+) -> io::Result<()> {
+    assert_eq!(keys.len(), values.len(), "a value for each key");
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let mut attr = zeroed();
+    attr.batch.keys = keys.as_ptr().addr() as u64;
+    attr.batch.values = values.as_ptr().addr() as u64;
+    attr.batch.count =
+        u32::try_from(keys.len()).map_err(|_| io::Error::from_raw_os_error(libc::E2BIG))?;
+    attr.batch.map_fd = descriptor(map);
+    // SAFETY: the command reads `count` keys and values of the sizes that the map was made with,
+    // which are theirs; both live until the call returns.
+    unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_BATCH, &mut attr) }.map(drop)
+}
+
+/// Reads a whole hash map or array, many entries per system call.
 ///
 /// Entries that come or go meanwhile may be in the result or not; none is there twice, and
 /// reading neither refreshes an entry of an LRU map nor evicts one.
 ///
 /// # Errors
 /// What the kernel says.
-pub(super) fn read_hash<K: Pod, V: Pod>(map: BorrowedFd<'_>) -> io::Result<Vec<(K, V)>> {
+pub(super) fn read_all<K: Pod, V: Pod>(map: BorrowedFd<'_>) -> io::Result<Vec<(K, V)>> {
     let mut entries = Vec::new();
     let mut keys: Vec<K> = Vec::with_capacity(BATCH_ENTRIES);
     let mut values: Vec<V> = Vec::with_capacity(BATCH_ENTRIES);
@@ -216,6 +243,12 @@ fn next_batch<K: Pod, V: Pod>(
     unsafe { values.set_len(written) };
     *position = Some(next);
     Ok(more)
+}
+
+/// The value at the beginning of what a program wrote, if it is all there.
+pub(super) fn value_in<T: Pod>(bytes: &[u8]) -> Option<T> {
+    // SAFETY: there are enough bytes, of any alignment, and any bytes are a valid `Pod`.
+    (bytes.len() >= size_of::<T>()).then(|| unsafe { bytes.as_ptr().cast::<T>().read_unaligned() })
 }
 
 /// A flow key as it is in memory, which is how programs and maps take it.

@@ -2,10 +2,10 @@
 
 use gateway_common::{
     limits::{RULES_MAX, SUBNETS_MAX},
-    policy::{Class, Inside, ProtocolClasses, Rule, Summary},
+    policy::{AddressClass, Class, Levels, PrefixKey, ProtocolClasses, Rule, Summary},
 };
 
-use super::{bits::Classes, fields, trie::Trie};
+use super::{bits::Classes, fields, levels::Prefixes};
 use crate::settings::policy::{self, Policy};
 
 /// A policy as the packet path's maps hold it.
@@ -19,23 +19,27 @@ pub struct CompiledPolicy {
     pub protocols: Vec<ProtocolClasses>,
     /// Classes by destination port or ICMP type.
     pub selectors: Vec<u32>,
-    /// What is known of inside addresses.
-    pub inside: Trie<Inside>,
-    /// The classes of outside addresses.
-    pub outside: Trie<u32>,
+    /// The prefix lengths of each field and family, by [`Levels::index`].
+    pub levels: Vec<Levels>,
+    /// What is known of addresses, by prefix; markers, where the search for longer prefixes passes,
+    /// are among the prefixes.
+    pub prefixes: Vec<(PrefixKey, AddressClass)>,
     /// The bit vectors of the classes.
     pub classes: Vec<Class>,
     /// Their words.
     pub words: Vec<u64>,
+    sizes: PolicySizes,
 }
 
 /// How large a compiled policy is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PolicySizes {
-    /// Entries of the trie of inside addresses.
+    /// Prefixes of inside addresses that differ from what is around them.
     pub inside_prefixes: usize,
-    /// Entries of the trie of outside addresses.
+    /// Prefixes of outside addresses that differ from what is around them.
     pub outside_prefixes: usize,
+    /// Markers on the way to longer prefixes.
+    pub markers: usize,
     /// Different bit vectors.
     pub classes: usize,
     /// Words of these that are not zero.
@@ -55,7 +59,8 @@ impl CompiledPolicy {
         let protocols = fields::protocols(&policy.rules, &mut classes);
         let selectors = fields::selectors(&policy.rules, &mut classes);
         let inside = fields::inside(policy, &mut classes);
-        let outside = fields::addresses(policy, policy::Rule::outside, &mut classes);
+        let outside = fields::outside(policy, &mut classes);
+        let prefixes = Prefixes::new(&inside, &outside);
         let (classes, words) = classes.store();
         let count = |of: usize| u32::try_from(of).expect("no more than settings allow");
         Self {
@@ -68,8 +73,15 @@ impl CompiledPolicy {
             rules: policy.rules.iter().map(rule).collect(),
             protocols,
             selectors,
-            inside,
-            outside,
+            sizes: PolicySizes {
+                inside_prefixes: inside.prefixes().count(),
+                outside_prefixes: outside.prefixes().count(),
+                markers: prefixes.markers,
+                classes: classes.len(),
+                words: words.len(),
+            },
+            levels: prefixes.levels,
+            prefixes: prefixes.entries,
             classes,
             words,
         }
@@ -78,12 +90,7 @@ impl CompiledPolicy {
     /// How large the tables are that vary in size.
     #[must_use]
     pub fn sizes(&self) -> PolicySizes {
-        PolicySizes {
-            inside_prefixes: self.inside.entries().len(),
-            outside_prefixes: self.outside.entries().len(),
-            classes: self.classes.len(),
-            words: self.words.len(),
-        }
+        self.sizes
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use gateway_common::{
-    policy::{Inside, NO_SUBNET, ProtocolClasses, Route},
+    policy::{AddressClass, NO_SUBNET, ProtocolClasses, Route},
     tuple::Direction,
 };
 
@@ -177,7 +177,7 @@ impl Prefixes {
 /// The inside addresses with their classes, subnets and routes. Who sends from an address that no
 /// subnet covers is foreign, but only in a family that has subnets, and unless the default route
 /// says that such addresses may talk both ways.
-pub(super) fn inside(policy: &Policy, classes: &mut Classes) -> Trie<Inside> {
+pub(super) fn inside(policy: &Policy, classes: &mut Classes) -> Trie<AddressClass> {
     let mut prefixes = Prefixes::of(policy, Rule::inside);
     for (index, subnet) in policy.subnets.iter().enumerate() {
         let index = u16::try_from(index).expect("no more subnets than settings allow");
@@ -189,20 +189,29 @@ pub(super) fn inside(policy: &Policy, classes: &mut Classes) -> Trie<Inside> {
     }
     prefixes.trie(
         classes,
-        |inside: Inside| inside.class,
+        |inside: AddressClass| inside.class,
         |class, outer, said| match (said.subnet, outer) {
             (Some(index), _) => {
                 let route = policy.subnets[usize::from(index)].route as u8;
-                Inside { class, subnet: index, route, is_foreign: 0 }
+                AddressClass { class, subnet: index, route, is_foreign: 0 }
             }
-            (None, Some(outer)) => Inside { class, ..outer },
-            (None, None) => Inside {
+            (None, Some(outer)) => AddressClass { class, ..outer },
+            (None, None) => AddressClass {
                 class,
                 subnet: NO_SUBNET,
                 route: policy.default_route as u8,
                 is_foreign: u8::from(said.is_foreign),
             },
         },
+    )
+}
+
+/// The outside addresses with their classes; nothing else is known of them.
+pub(super) fn outside(policy: &Policy, classes: &mut Classes) -> Trie<AddressClass> {
+    Prefixes::of(policy, Rule::outside).trie(
+        classes,
+        |outside: AddressClass| outside.class,
+        |class, _, _| AddressClass { class, subnet: NO_SUBNET, route: 0, is_foreign: 0 },
     )
 }
 

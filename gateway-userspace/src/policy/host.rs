@@ -1,58 +1,72 @@
 //! A compiled policy outside the kernel, judged by the same text.
 
+use std::collections::HashMap;
+
 use gateway_common::{
     policy::{
-        Class, Decision, Inside, PolicyTables, ProtocolClasses, Query, Rule, Summary, decide,
+        AddressClass, Class, Decision, Levels, PolicyTables, PrefixKey, ProtocolClasses, Query,
+        Rule, Scope, decide,
     },
-    tuple::{Address, Direction},
+    tuple::Direction,
 };
 
 use super::{compile::CompiledPolicy, fields::protocol_slot};
 
 /// The tables of a compiled policy.
-#[derive(Clone, Copy, Debug)]
-pub struct HostTables<'p>(pub &'p CompiledPolicy);
+#[derive(Clone, Debug)]
+pub struct HostTables<'p> {
+    policy: &'p CompiledPolicy,
+    prefixes: HashMap<PrefixKey, AddressClass>,
+}
 
-impl HostTables<'_> {
+impl<'p> HostTables<'p> {
+    /// The tables of `policy`.
+    #[must_use]
+    pub fn new(policy: &'p CompiledPolicy) -> Self {
+        Self { policy, prefixes: policy.prefixes.iter().copied().collect() }
+    }
+
     /// What the policy says to a packet.
     #[must_use]
     pub fn decide(&self, query: &Query) -> Decision {
+        self.ask(Scope::Everything, query)
+    }
+
+    /// What that much of the policy says to a packet.
+    #[must_use]
+    pub fn ask(&self, scope: Scope, query: &Query) -> Decision {
         let mut decision = Decision::default();
-        decide(self, query, &mut decision);
+        decide(self, &self.policy.summary, scope, query, &mut decision);
         decision
     }
 }
 
 impl PolicyTables for HostTables<'_> {
-    fn summary(&self) -> Option<Summary> {
-        Some(self.0.summary)
-    }
-
     fn protocol(&self, direction: Direction, protocol: u8) -> ProtocolClasses {
-        self.0.protocols[protocol_slot(direction, protocol)]
+        self.policy.protocols[protocol_slot(direction, protocol)]
     }
 
     fn selector(&self, selector: u16) -> u32 {
-        self.0.selectors[usize::from(selector)]
+        self.policy.selectors[usize::from(selector)]
     }
 
-    fn inside(&self, address: &Address) -> Option<Inside> {
-        Some(self.0.inside.lookup(address))
+    fn levels(&self, index: u32) -> Option<&Levels> {
+        self.policy.levels.get(index as usize)
     }
 
-    fn outside(&self, address: &Address) -> u32 {
-        self.0.outside.lookup(address)
+    fn prefix(&self, key: &PrefixKey) -> Option<AddressClass> {
+        self.prefixes.get(key).copied()
     }
 
     fn class(&self, class: u32) -> Option<&Class> {
-        self.0.classes.get(class as usize)
+        self.policy.classes.get(class as usize)
     }
 
-    fn word(&self, position: u32) -> Option<u64> {
-        self.0.words.get(position as usize).copied()
+    fn words(&self) -> Option<impl Fn(u32) -> Option<u64>> {
+        Some(|position: u32| self.policy.words.get(position as usize).copied())
     }
 
     fn rule(&self, index: u32) -> Rule {
-        self.0.rules[index as usize]
+        self.policy.rules.get(index as usize).copied().unwrap_or_default()
     }
 }

@@ -4,8 +4,8 @@
 //! Policy ─► fields: for each value, which rules accept it ─► classes of equal values
 //!             protocol   array by direction and number
 //!             selector   array by port or ICMP type
-//!             inside     trie by prefix, with subnet and route
-//!             outside    trie by prefix
+//!             inside     hash by prefix, with subnet and route
+//!             outside    hash by prefix
 //! ```
 
 mod bits;
@@ -14,10 +14,10 @@ mod coverage;
 pub mod doubts;
 mod fields;
 mod host;
+mod levels;
 #[cfg(test)]
 mod tests;
 mod trie;
 
 pub use compile::{CompiledPolicy, PolicySizes};
 pub use host::HostTables;
-pub use trie::{Trie, TrieEntry};

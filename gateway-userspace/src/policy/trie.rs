@@ -1,5 +1,4 @@
-//! Longest-prefix matching: the entries of a trie, each with all that its address range takes
-//! over from shorter prefixes.
+//! Prefixes within prefixes: each with all that its address range takes over from shorter ones.
 
 use std::collections::BTreeMap;
 
@@ -46,25 +45,37 @@ impl Key {
     pub(super) fn first(&self) -> u128 {
         self.first
     }
+
+    pub(super) fn address(&self) -> Address {
+        Address(self.first.to_be_bytes())
+    }
+
+    /// How many bits must match, counted in the mapped form of addresses.
+    pub(super) fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// The prefix of this length around this one.
+    pub(super) fn shortened(&self, len: u32) -> Self {
+        let behind = u128::MAX.checked_shr(len).unwrap_or(0);
+        Self { first: self.first & !behind, len }
+    }
 }
 
-/// What a longest-prefix match finds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrieEntry<V> {
-    /// The first address.
-    pub address: Address,
-    /// How many bits must match, counted in the mapped form of addresses.
-    pub len: u32,
+/// A prefix, or where a family begins.
+#[derive(Clone, Copy, Debug)]
+struct Entry<V> {
+    key: Key,
     /// What holds for the addresses of no longer prefix.
-    pub value: V,
+    value: V,
 }
 
 /// A longest-prefix match over both families. IPv4 is apart from the IPv6 prefixes that contain its
 /// mapped form: it has an entry of its own from which it begins.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trie<V> {
+#[derive(Debug)]
+pub(super) struct Trie<V> {
     /// In the order of their addresses, the shorter before the longer.
-    entries: Vec<TrieEntry<V>>,
+    entries: Vec<Entry<V>>,
     /// For each entry the next shorter one around it.
     parents: Vec<Option<u32>>,
 }
@@ -95,33 +106,22 @@ impl<V: Copy + PartialEq> Trie<V> {
                 continue;
             }
             around.push((*key, u32::try_from(trie.entries.len()).expect("entries fit a map")));
-            let address = Address(key.first.to_be_bytes());
-            trie.entries.push(TrieEntry { address, len: key.len, value });
+            trie.entries.push(Entry { key: *key, value });
             trie.parents.push(parent);
         }
         trie
     }
 
-    /// The entries, in the order of their addresses.
-    #[must_use]
-    pub fn entries(&self) -> &[TrieEntry<V>] {
-        &self.entries
-    }
-
-    /// The value of an address.
-    #[must_use]
-    pub fn lookup(&self, address: &Address) -> V {
-        self.at(Key { first: u128::from_be_bytes(address.0), len: u128::BITS })
+    /// The prefixes with their values; where the families begin is not among them.
+    pub(super) fn prefixes(&self) -> impl Iterator<Item = (Key, V)> {
+        let prefixes = self.entries.iter().filter(|entry| !Key::ROOTS.contains(&entry.key));
+        prefixes.map(|entry| (entry.key, entry.value))
     }
 
     /// The value of all addresses of a prefix that belong to no longer one.
     pub(super) fn at(&self, key: Key) -> V {
-        let key_of = |entry: &TrieEntry<V>| Key {
-            first: u128::from_be_bytes(entry.address.0),
-            len: entry.len,
-        };
-        let mut index = self.entries.partition_point(|entry| key_of(entry) <= key) - 1;
-        while !key_of(&self.entries[index]).covers(&key) {
+        let mut index = self.entries.partition_point(|entry| entry.key <= key) - 1;
+        while !self.entries[index].key.covers(&key) {
             index = self.parents[index].expect("the root covers everything") as usize;
         }
         self.entries[index].value

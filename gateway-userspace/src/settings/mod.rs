@@ -101,10 +101,6 @@ pub struct Settings {
     pub policy: Policy,
     /// Switches of which [`Settings::policy`] has the effect already.
     pub rfc6092: Rfc6092,
-    /// What the file declares of the policy and the packet path does not enforce yet, in the order
-    /// of lines: each names a key and says no more. To attach in spite of it would let pass what
-    /// the file denies.
-    pub unenforced: Vec<Problem>,
 }
 
 impl Default for Settings {
@@ -123,7 +119,6 @@ impl Default for Settings {
             martians: Martians::default(),
             policy: Policy::default(),
             rfc6092: Rfc6092::default(),
-            unenforced: Vec::new(),
         }
     }
 }

@@ -38,6 +38,9 @@ impl Settings {
         );
         config.pass_ethertypes_used =
             fill(&mut config.pass_ethertypes, self.pass_ethertypes.clone(), |ethertype| *ethertype);
+        config.policy = self.policy.summary();
+        config.endpoint_independent = self.rfc6092.endpoint_independent_filtering.into();
+        config.delayed_reject = self.rfc6092.delayed_reject.into();
         config
     }
 

@@ -45,13 +45,6 @@ pub enum SettingsError {
         /// Everything that is wrong with it, in the order of lines.
         problems: Vec<Problem>,
     },
-    /// The file was read and is right, but asks for what the packet path does not enforce yet.
-    Unenforced {
-        /// The file.
-        path: PathBuf,
-        /// Which keys ask for that, in the order of lines.
-        keys: Vec<Problem>,
-    },
 }
 
 impl fmt::Display for SettingsError {
@@ -62,17 +55,6 @@ impl fmt::Display for SettingsError {
             }
             Self::Invalid { path, problems } => {
                 let lines: Vec<_> = problems.iter().map(|problem| problem.at(path)).collect();
-                formatter.write_str(&lines.join("\n"))
-            }
-            Self::Unenforced { path, keys } => {
-                let line = |key: &Problem| {
-                    format!(
-                        "{}, which this version reads and checks but does not enforce yet; remove \
-                         it from the file (`eigw check` shows what it would mean)",
-                        key.at(path)
-                    )
-                };
-                let lines: Vec<_> = keys.iter().map(line).collect();
                 formatter.write_str(&lines.join("\n"))
             }
         }

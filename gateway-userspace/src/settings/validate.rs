@@ -74,7 +74,6 @@ pub(super) fn validate(
         },
         policy,
         rfc6092,
-        unenforced: policy::unenforced(raw.default_route.as_ref(), &raw.policy),
     }
 }
 

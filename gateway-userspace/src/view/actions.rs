@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::{PolicyView, RulesetView};
+use crate::settings::Problem;
 
 /// The answer of `attach`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -61,6 +62,12 @@ pub struct WarningView {
     pub line: usize,
     /// What is doubtful, and why.
     pub message: String,
+}
+
+impl From<Problem> for WarningView {
+    fn from(Problem { line, message }: Problem) -> Self {
+        Self { line, message }
+    }
 }
 
 /// Settings with every default filled in.

@@ -3,8 +3,10 @@
 
 mod actions;
 mod flow;
+mod hits;
 mod policy;
 mod pressure;
+mod reload;
 mod ruleset;
 mod stats;
 mod status;
@@ -16,12 +18,18 @@ pub use actions::{
     WarningView,
 };
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
+pub(crate) use hits::age_ms;
+pub use hits::{FlowSumView, RuleHitsView, RuleListView, SubnetHitsView, SubnetListView};
 pub use policy::{AllowView, MartiansView, PolicyView, TimeoutsView};
 pub use pressure::{HostView, PressureView};
-pub use ruleset::{PrefixListView, RuleView, RulesetTablesView, RulesetView, SubnetView};
+pub use reload::{EndingFlowView, PolicySizeView, ReloadPreviewView, ReloadView, RuleRefView};
+pub use ruleset::{
+    PrefixListView, RuleTextView, RuleView, RulesetTablesView, RulesetView, SubnetView,
+};
 pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
 pub use status::{
-    AttachmentView, GatewayView, StatusElement, StatusView, UnreadableView, UplinkView,
+    AttachmentView, GatewayView, LoadedPolicyView, StatusElement, StatusView, UnreadableView,
+    UplinkView,
 };
 
 /// The answer of any command.
@@ -32,6 +40,10 @@ pub enum View {
     Attach(AttachView),
     /// Of `detach`.
     Detach(DetachView),
+    /// Of `reload`.
+    Reload(ReloadView),
+    /// Of `reload --dry-run`.
+    ReloadPreview(ReloadPreviewView),
     /// Of `check`.
     Check(Box<CheckView>),
     /// Of `status`.
@@ -44,6 +56,10 @@ pub enum View {
     FlowCount(FlowCountView),
     /// Of `flow delete` and `flow flush`.
     FlowsRemoved(FlowsRemovedView),
+    /// Of `rule show`.
+    RuleList(RuleListView),
+    /// Of `subnet show`.
+    SubnetList(SubnetListView),
     /// Of `stats show`.
     Stats(StatsView),
     /// Of `stats watch`, once per interval.

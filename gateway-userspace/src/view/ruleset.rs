@@ -43,11 +43,19 @@ pub struct SubnetView {
     pub route: &'static str,
 }
 
-/// A rule. What does not restrict it is an empty array.
+/// A rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleView {
     /// Its place among the rules, counted from zero.
     pub index: usize,
+    /// What it says.
+    #[serde(flatten)]
+    pub text: RuleTextView,
+}
+
+/// What a rule says. What does not restrict it is an empty array.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleTextView {
     /// Its name.
     pub name: Option<String>,
     /// `in` or `out`.
@@ -98,7 +106,7 @@ impl RulesetView {
     /// The policy, with the switches that made part of it and the sizes it compiles to.
     #[must_use]
     pub fn new(policy: &Policy, rfc6092: &Rfc6092, sizes: PolicySizes) -> Self {
-        let PolicySizes { inside_prefixes, outside_prefixes, classes, words } = sizes;
+        let PolicySizes { inside_prefixes, outside_prefixes, markers: _, classes, words } = sizes;
         let subnets = policy.subnets.iter().map(|subnet| SubnetView {
             name: subnet.name.clone(),
             prefix: subnet.prefix,
@@ -114,21 +122,21 @@ impl RulesetView {
             default_route: policy.default_route.name(),
             rfc6092: rfc6092.names().collect(),
             subnets: subnets.collect(),
-            rules: rules.map(|(index, rule)| RuleView::new(index, rule, policy)).collect(),
+            rules: rules
+                .map(|(index, rule)| RuleView { index, text: RuleTextView::new(rule, policy) })
+                .collect(),
             prefix_lists: lists.collect(),
             tables: RulesetTablesView { inside_prefixes, outside_prefixes, classes, words },
         }
     }
 }
 
-impl RuleView {
-    fn new(index: usize, rule: &Rule, policy: &Policy) -> Self {
+impl RuleTextView {
+    /// What a rule of `policy` says.
+    #[must_use]
+    pub fn new(rule: &Rule, policy: &Policy) -> Self {
         let addresses = |addresses: &[Addresses]| {
-            let text = |addresses: &Addresses| match addresses {
-                Addresses::Prefix(prefix) => prefix.to_string(),
-                Addresses::List(list) => format!("@{}", policy.lists[*list].name),
-            };
-            addresses.iter().map(text).collect()
+            addresses.iter().map(|addresses| policy.describe(addresses)).collect()
         };
         let selectors = rule.selectors.iter().map(range).collect();
         let is_icmp =
@@ -139,7 +147,6 @@ impl RuleView {
             (selectors, Vec::new())
         };
         Self {
-            index,
             name: rule.name.clone(),
             direction: rule.direction.name(),
             action: rule.action.name(),

@@ -1,5 +1,7 @@
 //! Gateways and their uplinks.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
 use super::{EventsView, FlowTablesView, PolicyView, PressureView};
@@ -50,8 +52,28 @@ pub struct GatewayView {
     /// The limits that flows met; empty when all is well.
     pub pressure: Vec<PressureView>,
     /// The policy in force.
+    #[serde(rename = "policy")]
+    pub loaded: LoadedPolicyView,
+    /// What else the packet path is told.
     #[serde(flatten)]
     pub policy: PolicyView,
+}
+
+/// Which policy is in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LoadedPolicyView {
+    /// Its generation, which grows with every reload.
+    pub generation: u32,
+    /// How many rules it has.
+    pub rules: u32,
+    /// How many subnets it has.
+    pub subnets: u32,
+    /// The route of addresses that no subnet covers.
+    pub default_route: &'static str,
+    /// The file it came from; `null` when the gateway was attached without one.
+    pub file: Option<PathBuf>,
+    /// When it was read, in seconds since 1970; `null` when that is not known.
+    pub loaded_unix_secs: Option<u64>,
 }
 
 /// An interface that a gateway protects.
@@ -115,6 +137,14 @@ mod tests {
             flows,
             events: EventsView(vec![(FlowEvent::EstablishedFull, 3)]),
             pressure: vec![pressure],
+            loaded: LoadedPolicyView {
+                generation: 3,
+                rules: 1,
+                subnets: 0,
+                default_route: "egress-only",
+                file: None,
+                loaded_unix_secs: None,
+            },
             policy: policy.clone(),
         };
         let unreadable = UnreadableView { name: "x".to_owned(), error: "damaged".to_owned() };
@@ -133,7 +163,8 @@ mod tests {
             r#""established_max":4096,"half_open_expired":0,"established_expired":0},"#,
             r#""events":{"established_full":3},"pressure":["#,
             &pressure_json,
-            "],",
+            r#"],"policy":{"generation":3,"rules":1,"subnets":0,"default_route":"egress-only","#,
+            r#""file":null,"loaded_unix_secs":null},"#,
             policy_json.trim_start_matches('{'),
             r#",{"name":"x","error":"damaged"}]"#,
         ];

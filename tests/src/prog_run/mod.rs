@@ -4,6 +4,8 @@
 //! independent of each other. [`Programs::run`] puts a frame through one program;
 //! [`Programs::state`] before and after shows everything that it changed.
 
+mod context;
+mod policy;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +18,7 @@ use gateway_common::{
     abi::name,
     config::Config,
     counter::{Counter, FlowEvent},
+    endpoint::EndpointKey,
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
@@ -25,6 +28,7 @@ use gateway_common::{
     verdict::{Reason, Verdict},
 };
 use gateway_userspace::datapath::OBJECT;
+use policy::PolicyMaps;
 
 use crate::{netns::require_root, state::State};
 
@@ -72,6 +76,7 @@ impl Program {
 /// The gateway's object, loaded, with maps of its own.
 pub struct Programs {
     ebpf: Ebpf,
+    policies: PolicyMaps,
 }
 
 impl Programs {
@@ -118,7 +123,8 @@ impl Programs {
             };
             loaded.unwrap_or_else(|error| panic!("load program {name}: {}", chain(&error)));
         }
-        Self { ebpf }
+        let policies = PolicyMaps::take(&mut ebpf);
+        Self { ebpf, policies }
     }
 
     /// Puts a configuration in force.
@@ -137,21 +143,6 @@ impl Programs {
     /// changed the frame.
     pub fn run(&self, program: Program, frame: &[u8]) -> Verdict {
         self.run_with(program, frame, None)
-    }
-
-    /// Puts a frame through a TC program as a segmentation-offload packet that will become
-    /// `segments` packets of at most `segment_bytes` of payload each.
-    ///
-    /// # Panics
-    /// As [`run`](Self::run).
-    pub fn run_gso(
-        &self,
-        program: Program,
-        frame: &[u8],
-        segments: u32,
-        segment_bytes: u32,
-    ) -> Verdict {
-        self.run_with(program, frame, Some(&gso_context(segments, segment_bytes)))
     }
 
     /// The mean time of one run, in nanoseconds as the kernel measures it (whole ones).
@@ -202,6 +193,8 @@ impl Programs {
             holders: self.entries(name::HOLDERS).collect(),
             overflow: self.overflow(overflow_taken),
             overflow_taken,
+            hits: self.hits(),
+            endpoints: self.entries(name::ENDPOINTS).collect(),
         }
     }
 
@@ -233,6 +226,14 @@ impl Programs {
         self.store(name::DATAGRAMS, key, &deadline.0);
     }
 
+    /// Lets anybody answer to an inside endpoint, until `deadline`.
+    ///
+    /// # Panics
+    /// If the map does not take it.
+    pub fn insert_endpoint(&mut self, key: &EndpointKey, deadline: Ticks) {
+        self.store(name::ENDPOINTS, key, &deadline.0);
+    }
+
     /// Notes until when an inside host's openings are paid for.
     ///
     /// # Panics
@@ -250,7 +251,7 @@ impl Programs {
         self.array_mut::<Overflow>(name::OVERFLOW).set(place, flow, 0).expect("the place exists");
     }
 
-    /// Forgets all flows, fragments, peers and hosts. Counters stay.
+    /// Forgets all flows, fragments, peers, hosts and endpoints. Counters and policies stay.
     ///
     /// # Panics
     /// If a map cannot be written.
@@ -265,6 +266,7 @@ impl Programs {
         self.clear_map::<FlowKey, FlowEntry>(name::ESTABLISHED);
         self.clear_map::<DatagramKey, u64>(name::DATAGRAMS);
         self.clear_map::<PeerKey, u64>(name::PEERS);
+        self.clear_map::<EndpointKey, u64>(name::ENDPOINTS);
     }
 
     fn run_with(&self, program: Program, frame: &[u8], context: Option<&[u8]>) -> Verdict {
@@ -378,16 +380,6 @@ fn run_typed(
     }
     let program: &SchedClassifier = program.try_into()?;
     program.test_run(options)
-}
-
-/// `struct __sk_buff` with nothing but the segmentation fields set, which a test may choose.
-fn gso_context(segments: u32, segment_bytes: u32) -> [u8; 192] {
-    const GSO_SEGS: usize = 164;
-    const GSO_SIZE: usize = 176;
-    let mut context = [0; 192];
-    context[GSO_SEGS..GSO_SEGS + 4].copy_from_slice(&segments.to_ne_bytes());
-    context[GSO_SIZE..GSO_SIZE + 4].copy_from_slice(&segment_bytes.to_ne_bytes());
-    context
 }
 
 /// An error with everything that caused it: the kernel's log is at the bottom.

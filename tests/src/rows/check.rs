@@ -13,9 +13,11 @@ use gateway_common::{
 
 use super::{
     Row, Step,
-    effects::{self, Moment, in_parts},
+    effects::{self, ENDPOINT_SECS, Moment, in_parts},
     report,
 };
+use gateway_userspace::policy::CompiledPolicy;
+
 use crate::{model::Model, state::State};
 
 /// Ticks in a second of the rows. The kernel's clock may well run at another rate: its stored
@@ -28,6 +30,9 @@ pub const FLOWS_MAX: u32 = 256;
 pub trait Machine {
     /// Forgets all flows, fragments and peers, and puts a configuration in force.
     fn reset(&mut self, config: &Config);
+
+    /// Puts a policy in force: `None` stands for tables that are missing.
+    fn govern(&mut self, config: &Config, policy: Option<&CompiledPolicy>);
 
     /// Lets time pass.
     fn advance(&mut self, span: Ticks);
@@ -63,6 +68,10 @@ pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
         fill_established(machine);
     }
     for (index, step) in row.steps.iter().enumerate() {
+        if let Some(policy) = &step.policy {
+            let compiled = policy.come_into_force(&mut config);
+            machine.govern(&config, compiled.as_ref());
+        }
         if !machine.can_run(step) {
             if step.expect.changes_flows() {
                 break;
@@ -93,8 +102,9 @@ fn check_step(step: &Step, machine: &mut impl Machine, config: &Config) -> Resul
     let mut actual = snap(machine.state(), moment, config);
     let expected = effects::after(step, &before, moment, config);
     if moment.straddles(config.ticks(PEER_RENEW_SECS)) {
-        // Whether the pair of hosts was to be noted again cannot be known.
+        // Whether the hosts were to be noted again cannot be known.
         actual.peers.clone_from(&expected.peers);
+        actual.endpoints.clone_from(&expected.endpoints);
     }
     let reason = step.expect.reason;
     if verdict != reason.verdict() || actual != expected {
@@ -137,6 +147,14 @@ fn snap(mut state: State, moment: Moment, config: &Config) -> State {
     for deadline in state.peers.values_mut() {
         *deadline = moment.snap(Ticks(*deadline), config.ticks(PEER_SECS)).0;
     }
+    for deadline in state.endpoints.values_mut() {
+        for secs in ENDPOINT_SECS {
+            *deadline = moment.snap(Ticks(*deadline), config.ticks(secs)).0;
+        }
+    }
+    for hits in state.hits.values_mut() {
+        hits.last = moment.snap(hits.last, Ticks(0));
+    }
     for place in state.overflow.values_mut() {
         place.created = moment.snap(place.created, Ticks(0));
     }
@@ -160,6 +178,13 @@ fn fill_established(machine: &mut impl Machine) {
 impl Machine for Model {
     fn reset(&mut self, config: &Config) {
         *self = Self::new(config, FLOWS_MAX as usize, FLOWS_MAX as usize);
+    }
+
+    fn govern(&mut self, config: &Config, policy: Option<&CompiledPolicy>) {
+        match policy {
+            Some(policy) => self.govern(config, policy.clone()),
+            None => self.configure(config),
+        }
     }
 
     fn advance(&mut self, span: Ticks) {

@@ -2,12 +2,12 @@
 
 use gateway_common::{
     config::Config,
-    counter::Counter,
+    counter::{Counter, Hits},
+    endpoint::EndpointKey,
     flow::{
         FlowEntry, FlowHalf, mark,
         window::{Granted, Sent},
     },
-    fragment::PeerKey,
     host::{HostKey, Overflow, Paid},
     limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
     tables::Table,
@@ -19,9 +19,13 @@ use gateway_common::{
 use super::{
     Step,
     conversation::Record,
-    expect::{Bytes, Effect, Trace},
+    expect::{Bytes, Effect, Place, Trace},
 };
 use crate::{packet::tcp::on_the_wire, state::State};
+
+/// For how long anybody may answer an endpoint, in seconds, as RFC 6092 has the timeouts of flows:
+/// of TCP and SCTP, and of everything else.
+pub(super) const ENDPOINT_SECS: [u32; 2] = [7440, 300];
 
 /// When a packet was judged: not before `earliest` and not after `latest`.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +68,7 @@ pub(super) fn after(step: &Step, before: &State, moment: Moment, config: &Config
         None => {}
     }
     for effect in &step.expect.effects {
-        after.apply(*effect);
+        after.apply(*effect, counter);
     }
     state
 }
@@ -102,7 +106,7 @@ impl After<'_> {
             *held.expect("whoever holds a flow is known") -= 1;
         }
         self.state.flows.insert((Table::HalfOpen, key), entry);
-        self.note_peers(trace.peers);
+        self.note(trace);
         if marks & mark::OVERFLOW == 0 {
             self.charge(HostKey::of(&key));
         } else {
@@ -113,9 +117,10 @@ impl After<'_> {
     }
 
     fn update(&mut self, trace: &Trace, direction: Direction, counter: Counter) {
-        let Trace { key, peers, refreshes, resets, marks, record, .. } = *trace;
+        let Trace { key, refreshes, resets, marks, record, .. } = *trace;
         let now = self.now;
         let entry = find(self.state, &key);
+        entry.generation = self.config.generation;
         let half = match direction {
             Direction::Inbound => &mut entry.inbound,
             Direction::Outbound => &mut entry.outbound,
@@ -128,11 +133,11 @@ impl After<'_> {
         match direction {
             Direction::Inbound if refreshes => half.marks |= mark::OPENED,
             Direction::Inbound => {}
-            Direction::Outbound => self.renew(peers, last_seen),
+            Direction::Outbound => self.note_again(trace, last_seen),
         }
     }
 
-    fn apply(&mut self, effect: Effect) {
+    fn apply(&mut self, effect: Effect, counter: Counter) {
         match effect {
             Effect::Promote(key) => {
                 let entry = self.remove_half_open(&key);
@@ -143,6 +148,10 @@ impl After<'_> {
                 }
             }
             Effect::Remove(key) => _ = self.remove_half_open(&key),
+            Effect::End(key) => self.end(&key),
+            Effect::Renew(key) => find(self.state, &key).generation = self.config.generation,
+            Effect::Close(key) => find(self.state, &key).outbound.reset = self.now,
+            Effect::Hit(place) => self.hit(place, counter),
             Effect::Count(event) => self.state.events[event as usize] += 1,
             Effect::Admit(datagram) => {
                 let deadline = self.now + self.config.ticks(DATAGRAM_SECS);
@@ -154,6 +163,28 @@ impl After<'_> {
     fn remove_half_open(&mut self, key: &FlowKey) -> FlowEntry {
         let entry = self.state.flows.remove(&(Table::HalfOpen, *key));
         entry.unwrap_or_else(|| panic!("{key:?} is not half open: the row begins wrongly"))
+    }
+
+    fn end(&mut self, key: &FlowKey) {
+        if self.state.flows.remove(&(Table::Established, *key)).is_some() {
+            let held = self.state.holders.get_mut(&HostKey::of(key));
+            *held.expect("whoever holds a flow is known") -= 1;
+        } else {
+            self.remove_half_open(key);
+        }
+    }
+
+    fn hit(&mut self, place: Place, counter: Counter) {
+        let policy = &self.config.policy;
+        let place = match place {
+            Place::Rule(rule) => rule,
+            Place::Subnet(subnet) => policy.rules + subnet,
+            Place::NoSubnet => policy.rules + policy.subnets,
+        };
+        let Hits { count, last } = self.state.hits.entry(place).or_default();
+        count.packets += counter.packets;
+        count.bytes += counter.bytes;
+        *last = self.now;
     }
 
     /// An opening costs the same whether it comes after others or after a while.
@@ -168,16 +199,26 @@ impl After<'_> {
         *paid -= self.config.opening_cost.0;
     }
 
-    /// A pair of hosts is noted again by the first packet from inside in each period.
-    fn renew(&mut self, peers: PeerKey, last_seen: Ticks) {
+    /// Hosts are noted again by the first packet from inside in each period.
+    fn note_again(&mut self, trace: &Trace, last_seen: Ticks) {
         let period = self.config.ticks(PEER_RENEW_SECS).0;
         if self.now.0 / period != last_seen.0 / period {
-            self.note_peers(peers);
+            self.note(trace);
         }
     }
 
-    fn note_peers(&mut self, peers: PeerKey) {
-        self.state.peers.insert(peers, (self.now + self.config.ticks(PEER_SECS)).0);
+    /// Two hosts talk, and where anybody may answer, so does the inside endpoint.
+    fn note(&mut self, trace: &Trace) {
+        const TCP: u8 = 6;
+        const SCTP: u8 = 132;
+        let Trace { key, peers, .. } = *trace;
+        let after = |secs| (self.now + self.config.ticks(secs)).0;
+        self.state.peers.insert(peers, after(PEER_SECS));
+        if self.config.endpoint_independent != 0 {
+            let [long, short] = ENDPOINT_SECS;
+            let secs = if matches!(key.protocol, TCP | SCTP) { long } else { short };
+            self.state.endpoints.insert(EndpointKey::of(&key), after(secs));
+        }
     }
 }
 

@@ -67,8 +67,23 @@ pub(super) enum Numbers {
 pub(super) enum Effect {
     Promote(FlowKey),
     Remove(FlowKey),
+    End(FlowKey),
+    Renew(FlowKey),
+    Close(FlowKey),
     Count(FlowEvent),
     Admit(DatagramKey),
+    Hit(Place),
+}
+
+/// What the policy counts for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// The rule at this index.
+    Rule(u32),
+    /// The subnet at this index.
+    Subnet(u32),
+    /// Addresses that no subnet covers.
+    NoSubnet,
 }
 
 /// The packet is dropped.
@@ -104,6 +119,12 @@ pub fn opens(flow: &Flow) -> Expect {
 /// having answered.
 pub fn belongs_to(flow: &Flow) -> Expect {
     passed(Reason::Flow).leaving(trace(flow, 0))
+}
+
+/// The packet is the first that only a host which outside reached would send: it opens the flow
+/// that the policy lets outside open.
+pub fn admits(flow: &Flow) -> Expect {
+    opens(flow).marked(mark::ADMITTED | mark::PICKED_UP)
 }
 
 fn trace(flow: &Flow, marks: u32) -> Trace {
@@ -212,6 +233,36 @@ impl Expect {
     pub fn out_of_step(mut self) -> Self {
         self.trace_mut().numbers = Numbers::Ignored;
         self.marked(mark::UNCHECKED)
+    }
+
+    /// This rule counts it: it decided or, being a shadow rule, would have.
+    pub fn by_rule(self, index: u32) -> Self {
+        self.and(Effect::Hit(Place::Rule(index)))
+    }
+
+    /// It was refused, which counts for this subnet.
+    pub fn of_subnet(self, index: u32) -> Self {
+        self.and(Effect::Hit(Place::Subnet(index)))
+    }
+
+    /// It was refused, which counts for the addresses that no subnet covers.
+    pub fn of_no_subnet(self) -> Self {
+        self.and(Effect::Hit(Place::NoSubnet))
+    }
+
+    /// This flow ends.
+    pub fn ending(self, flow: &Flow) -> Self {
+        self.and(Effect::End(flow.key))
+    }
+
+    /// It belongs to this flow but changes nothing else about it than that the policy was asked.
+    pub fn renewing(self, flow: &Flow) -> Self {
+        self.and(Effect::Renew(flow.key))
+    }
+
+    /// Inside may not go on with this flow, which stays as one that was reset just now.
+    pub fn closing(self, flow: &Flow) -> Self {
+        self.and(Effect::Close(flow.key))
     }
 
     /// Later fragments of the datagram may follow.

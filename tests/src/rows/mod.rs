@@ -42,6 +42,7 @@ pub mod expect;
 pub mod hosts;
 mod report;
 
+mod admission;
 mod discovery;
 mod fragments4;
 mod fragments6;
@@ -58,7 +59,12 @@ mod martians;
 mod multicast;
 mod policy;
 mod protocols;
+mod reload;
+mod rfc6092;
+mod rules;
 mod sctp;
+mod spoofing;
+mod subnets;
 mod tcp;
 mod tcp_closing;
 mod tcp_fast_open;
@@ -76,8 +82,11 @@ mod udp;
 use gateway_common::{
     config::Config,
     flow::{FlowState, mark},
+    limits::POLICY_SLOTS,
     tuple::{Direction, FlowKey},
 };
+
+use gateway_userspace::{policy::CompiledPolicy, settings::Settings};
 
 use crate::{
     model::Frame,
@@ -91,7 +100,7 @@ use hosts::Flow;
 pub mod prelude {
     pub use super::{
         Row,
-        expect::{Expect, belongs_to, opens, passed, refused, related},
+        expect::{Expect, admits, belongs_to, opens, passed, refused, related},
         hosts::{
             Flow, INSIDE, INSIDE_OTHER, OUTSIDE, ROUTER, STRANGER, from, ping_flow, tcp_flow,
             udp_flow,
@@ -118,7 +127,7 @@ pub mod prelude {
 pub type Theme = (&'static str, fn() -> Vec<Row>);
 
 /// Every row, by theme.
-pub const THEMES: [Theme; 30] = [
+pub const THEMES: [Theme; 36] = [
     ("link", link::rows),
     ("ipv4", ipv4::rows),
     ("ipv4_options", ipv4_options::rows),
@@ -148,6 +157,12 @@ pub const THEMES: [Theme; 30] = [
     ("sctp", sctp::rows),
     ("martians", martians::rows),
     ("policy", policy::rows),
+    ("admission", admission::rows),
+    ("rules", rules::rows),
+    ("subnets", subnets::rows),
+    ("spoofing", spoofing::rows),
+    ("reload", reload::rows),
+    ("rfc6092", rfc6092::rows),
     ("host_limits", host_limits::rows),
 ];
 
@@ -173,6 +188,8 @@ pub struct Row {
     pub steps: Vec<Step>,
     /// How many seconds pass before the step to come.
     wait_secs: u32,
+    /// The policy that comes into force before it.
+    policy: Option<Policy>,
     /// What the ends of TCP connections have said so far.
     conversations: Conversations,
 }
@@ -180,6 +197,8 @@ pub struct Row {
 /// One packet and what comes of it.
 #[derive(Clone, Debug)]
 pub struct Step {
+    /// The policy that comes into force before it.
+    pub policy: Option<Policy>,
     /// How many seconds pass before it.
     pub wait_secs: u32,
     /// Which way it travels.
@@ -198,6 +217,34 @@ pub struct Step {
     pub host_only: Option<&'static str>,
 }
 
+/// A policy, as people write it.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// The configuration file's text.
+    pub text: String,
+    /// Whether its tables are where the packet path looks for them.
+    pub has_tables: bool,
+}
+
+impl Policy {
+    /// Makes `config` that of this policy, which replaces the one that was, and returns its tables,
+    /// unless they are missing.
+    ///
+    /// # Panics
+    /// If the text is no valid configuration.
+    pub fn come_into_force(&self, config: &mut Config) -> Option<CompiledPolicy> {
+        const MEMORY_BYTES: u64 = 1 << 30;
+        let nowhere = u32::try_from(POLICY_SLOTS).expect("there are few");
+        let (settings, _) = Settings::parse(&self.text, MEMORY_BYTES)
+            .unwrap_or_else(|problems| panic!("{problems:?} in\n{}", self.text));
+        let compiled = CompiledPolicy::new(&settings.policy);
+        config.policy = compiled.summary;
+        config.generation += 1;
+        config.policy_slot = if self.has_tables { config.generation % nowhere } else { nowhere };
+        self.has_tables.then_some(compiled)
+    }
+}
+
 /// A row without steps yet.
 pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
     Row {
@@ -207,6 +254,7 @@ pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
         established_full: false,
         steps: Vec::new(),
         wait_secs: 1,
+        policy: None,
         conversations: Conversations::default(),
     }
 }
@@ -215,6 +263,17 @@ impl Row {
     /// Changes the configuration.
     pub fn config(self, tweak: fn(&mut Config)) -> Self {
         Self { tweak, ..self }
+    }
+
+    /// Puts the policy of this configuration file in force before the next step. Nothing else of
+    /// the file counts.
+    pub fn policy(self, text: impl Into<String>) -> Self {
+        Self { policy: Some(Policy { text: text.into(), has_tables: true }), ..self }
+    }
+
+    /// The same, but the policy's tables are missing.
+    pub fn policy_without_tables(self, text: impl Into<String>) -> Self {
+        Self { policy: Some(Policy { text: text.into(), has_tables: false }), ..self }
     }
 
     /// Starts with a full table of established flows.
@@ -245,6 +304,7 @@ impl Row {
     fn step(mut self, direction: Direction, packet: Packet, mut expect: Expect) -> Self {
         let packet = self.conversations.say(direction, packet, expect.trace.as_mut());
         self.steps.push(Step {
+            policy: self.policy.take(),
             wait_secs: self.wait_secs,
             direction,
             frame: packet.frame().into(),
@@ -269,6 +329,18 @@ impl Row {
         let step = self.last();
         step.frame.segments = segments;
         step.segment_bytes = segment_bytes;
+        self
+    }
+
+    /// The last step's packet is another host's, and the flow that it opens remembers that.
+    pub fn forwarded(mut self) -> Self {
+        let step = self.last();
+        step.frame.is_forwarded = true;
+        if let Some(trace) = &mut step.expect.trace
+            && trace.opens
+        {
+            trace.marks |= mark::FORWARDED;
+        }
         self
     }
 

@@ -40,6 +40,8 @@ pub(super) fn change(change: &Change) -> String {
     entries.extend(lines_of(&change.openers, |key| format!("{key:?}"), debug));
     entries.extend(lines_of(&change.holders, |key| format!("{key:?}"), debug));
     entries.extend(lines_of(&change.overflow, |key| format!("place {key}"), debug));
+    entries.extend(lines_of(&change.hits, |place| format!("hits of {place}"), debug));
+    entries.extend(lines_of(&change.endpoints, |key| format!("{key:?}"), debug));
     entries.sort();
     lines.extend(entries);
     lines.join("\n  ")

@@ -1,5 +1,6 @@
 //! SCTP associations (RFC 9260), by their ports and verification tags.
 
+mod published;
 mod strangers;
 
 use super::{
@@ -24,7 +25,7 @@ pub(super) fn rows() -> Vec<Row> {
             fragments(family),
         ]
     });
-    associations.chain(strangers::rows()).collect()
+    associations.chain(strangers::rows()).chain(published::rows()).collect()
 }
 
 /// What inside announces: packets to it carry this tag.

@@ -21,7 +21,7 @@ use gateway_common::config::Config;
 use gateway_userspace::{
     datapath::{
         self, AttachOutcome, AttachRequest, DatapathError, Gateway, GatewayName, HookChoice,
-        HostLimits, IngressHook, TableSizes, TcChoice, TcMeans,
+        HostLimits, IngressHook, NewPolicy, TableSizes, TcChoice, TcMeans,
     },
     net::interface::{self, Interface},
 };
@@ -126,5 +126,6 @@ fn attach_with(
         tables: TABLES,
         hosts,
         config: &config,
+        policy: &NewPolicy::default(),
     })
 }

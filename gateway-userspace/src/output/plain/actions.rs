@@ -62,7 +62,7 @@ pub(super) fn man(view: &ManView) -> String {
     format!("wrote {count} {}\n{pages}", plural(count, "page", "pages"))
 }
 
-fn notes(notes: &[String]) -> String {
+pub(super) fn notes(notes: &[String]) -> String {
     lines(notes.iter().map(|note| format!("note: {note}")))
 }
 

@@ -49,7 +49,7 @@ fn row(flow: &FlowView) -> [String; 12] {
 }
 
 /// `100`, for two tags `100.7`, for none `-`.
-fn vlan(flow: &FlowView) -> String {
+pub(super) fn vlan(flow: &FlowView) -> String {
     match (flow.vlan, flow.vlan_inner) {
         (None, None) => "-".to_owned(),
         (Some(outer), None) => outer.to_string(),

@@ -2,6 +2,8 @@
 
 mod actions;
 mod flow;
+mod hits;
+mod reload;
 mod ruleset;
 mod stats;
 mod status;
@@ -13,12 +15,16 @@ pub(super) fn render(view: &View) -> String {
     match view {
         View::Attach(view) => actions::attach(view),
         View::Detach(view) => actions::detach(view),
+        View::Reload(view) => reload::reload(view),
+        View::ReloadPreview(view) => reload::preview(view),
         View::Check(view) => actions::check(view),
         View::Status(view) => status::status(view),
         View::FlowList(view) => flow::list(view.flows.iter()),
         View::Flow(view) => flow::list(std::iter::once(view)),
         View::FlowCount(view) => format!("{}\n", view.count),
         View::FlowsRemoved(view) => flow::removed(view),
+        View::RuleList(view) => hits::rules(&view.rules),
+        View::SubnetList(view) => hits::subnets(&view.subnets),
         View::Stats(view) => stats::stats(view),
         View::Rates(view) => stats::rates(view),
         View::Man(view) => actions::man(view),

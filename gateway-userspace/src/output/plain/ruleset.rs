@@ -2,7 +2,7 @@
 
 use crate::{
     output::table::{numbers, render, words},
-    view::{RuleView, RulesetTablesView, RulesetView},
+    view::{RuleTextView, RuleView, RulesetTablesView, RulesetView},
 };
 
 /// What goes without rules, then a table for each kind of thing that there is.
@@ -43,22 +43,28 @@ fn rules(rules: &[RuleView]) -> String {
         words("FLAGS"),
     ];
     let rows = rules.iter().map(|rule| {
-        let flags = [("log", rule.log), ("shadow", rule.shadow)];
-        let flags: Vec<_> = flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag).collect();
-        let types: Vec<_> = rule.icmp_types.iter().map(|kind| format!("type {kind}")).collect();
-        [
-            rule.index.to_string(),
-            rule.name.clone().unwrap_or_else(|| "-".to_owned()),
-            rule.direction.to_owned(),
-            rule.action.to_owned(),
-            any_or(&rule.proto),
-            any_or(if types.is_empty() { &rule.ports } else { &types }),
-            any_or(&rule.from),
-            any_or(&rule.to),
-            if flags.is_empty() { "-".to_owned() } else { flags.join(",") },
-        ]
+        let [name, direction, action, proto, ports, from, to, flags] = rule_cells(&rule.text);
+        [rule.index.to_string(), name, direction, action, proto, ports, from, to, flags]
     });
     unless_empty(rules.is_empty(), || render(columns, rows))
+}
+
+/// What a rule says: name, direction, action, protocols, ports or types, sources, destinations and
+/// flags.
+pub(super) fn rule_cells(rule: &RuleTextView) -> [String; 8] {
+    let flags = [("log", rule.log), ("shadow", rule.shadow)];
+    let flags: Vec<_> = flags.iter().filter(|(_, on)| *on).map(|(flag, _)| *flag).collect();
+    let types: Vec<_> = rule.icmp_types.iter().map(|kind| format!("type {kind}")).collect();
+    [
+        rule.name.clone().unwrap_or_else(|| "-".to_owned()),
+        rule.direction.to_owned(),
+        rule.action.to_owned(),
+        any_or(&rule.proto),
+        any_or(if types.is_empty() { &rule.ports } else { &types }),
+        any_or(&rule.from),
+        any_or(&rule.to),
+        if flags.is_empty() { "-".to_owned() } else { flags.join(",") },
+    ]
 }
 
 fn lists(view: &RulesetView) -> String {
@@ -122,7 +128,7 @@ unsolicited_ipsec = true
         let expected = "\
 route:      egress-only where no subnet says otherwise
 rfc6092:    unsolicited_ipsec
-tables:     4 inside and 4 outside prefixes, 10 classes of 9 words
+tables:     2 inside and 2 outside prefixes, 10 classes of 9 words
 
 SUBNET     PREFIX           ROUTE
 private-a  2a00:1:0:a::/64  egress-only

@@ -7,8 +7,8 @@ use crate::{
         units::{duration, plural},
     },
     view::{
-        AllowView, AttachmentView, GatewayView, HostView, PolicyView, PressureView, StatusElement,
-        StatusView, UplinkView,
+        AllowView, AttachmentView, GatewayView, HostView, LoadedPolicyView, PolicyView,
+        PressureView, StatusElement, StatusView, UplinkView,
     },
 };
 
@@ -79,11 +79,26 @@ pub(super) fn policy(policy: &PolicyView) -> String {
 fn gateway(gateway: &GatewayView) -> String {
     let GatewayView { name, mode, abi_version, .. } = gateway;
     format!(
-        "gateway {name}: {mode} (map layout {abi_version})\n\n{}\nflows:      {}\n{}{}",
+        "gateway {name}: {mode} (map layout {abi_version})\n\n{}\npolicy:     {}\nflows:      {}\n{}{}",
         uplinks(&gateway.uplinks),
+        loaded(&gateway.loaded),
         flow_tables(gateway.flows),
         policy(&gateway.policy),
         gateway.pressure.iter().map(pressure).collect::<String>(),
+    )
+}
+
+/// Which policy is in force, in one line.
+fn loaded(policy: &LoadedPolicyView) -> String {
+    let LoadedPolicyView { generation, rules, subnets, default_route, file, .. } = policy;
+    let count = |of: u32, one, many| {
+        format!("{of} {}", plural(usize::try_from(of).unwrap_or(usize::MAX), one, many))
+    };
+    let file = file.as_ref().map_or(String::new(), |file| format!(", from {}", file.display()));
+    format!(
+        "generation {generation}, {}, {}, default route {default_route}{file}",
+        count(*rules, "rule", "rules"),
+        count(*subnets, "subnet", "subnets"),
     )
 }
 
@@ -194,6 +209,7 @@ UPLINK  IFINDEX  PRESENT  HOOK  INGRESS  EGRESS
 eth0          2  yes      xdp   xdp #17  tcx #18
 eth1         11  no       -     missing  missing
 
+policy:     generation 3, 1 rule, 2 subnets, default route blocked, from /etc/eigw/wan.toml
 flows:      half-open 1 of 1024, established 2 of 4096
 per host:   half-open 128, established 3072
 timeouts:   tcp_syn_sent 4m0s, tcp_syn_received 4m0s, tcp_established 2h4m, tcp_fin_wait 4m0s,
@@ -279,6 +295,14 @@ martians:   refused except 10.0.0.0/8, fc00::/7
             },
             events: EventsView::default(),
             pressure: Vec::new(),
+            loaded: LoadedPolicyView {
+                generation: 3,
+                rules: 1,
+                subnets: 2,
+                default_route: "blocked",
+                file: Some("/etc/eigw/wan.toml".into()),
+                loaded_unix_secs: Some(1_700_000_000),
+            },
             policy: PolicyView::from(&config),
         }
     }

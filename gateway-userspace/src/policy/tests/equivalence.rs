@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
-use gateway_common::policy::{Decision, NO_RULE, NO_SUBNET};
+use gateway_common::policy::{Decision, NO_RULE, NO_SUBNET, Scope};
 
 use super::{
     model::{Judgement, Model},
@@ -40,6 +40,7 @@ fn compiled_policies_say_what_reading_them_says() {
         "RouteBlocked",
         "EgressSpoof",
         "IngressSpoof",
+        "InsideDestination",
         "a shadow rule before a decision",
         "a shadow rule before none",
         "the log",
@@ -83,18 +84,23 @@ fn try_policy(seed: u64, rules: std::ops::RangeInclusive<usize>, tally: &mut Tal
     let model = random::model(&mut rng, rules);
     let text = model.to_toml();
     let compiled = CompiledPolicy::new(&policy(&text));
+    let tables = HostTables::new(&compiled);
     for _ in 0..PACKETS {
         let query = random::query(&mut rng, &model);
         let judged = model.judge(&query);
-        let decided = HostTables(&compiled).decide(&query);
-        assert_eq!(
-            in_the_same_words(decided),
-            judged,
-            "seed {seed}, {query:?}, from {} to {} of\n{}",
-            query.inside.to_ip(),
-            query.outside.to_ip(),
-            excerpt(&model, &text)
-        );
+        for (decided, judged) in [
+            (tables.decide(&query), judged),
+            (tables.ask(Scope::Addresses, &query), model.judge_addresses(&query)),
+        ] {
+            assert_eq!(
+                in_the_same_words(decided),
+                judged,
+                "seed {seed}, {query:?}, from {} to {} of\n{}",
+                query.inside.to_ip(),
+                query.outside.to_ip(),
+                excerpt(&model, &text)
+            );
+        }
         tally.add(&judged);
     }
 }

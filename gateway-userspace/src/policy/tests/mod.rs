@@ -3,6 +3,7 @@
 mod doubts;
 mod equivalence;
 mod model;
+mod prefixes;
 mod random;
 mod scale;
 

@@ -51,23 +51,9 @@ pub(super) struct Judgement {
 
 impl Model {
     pub(super) fn judge(&self, query: &Query) -> Judgement {
-        let subnet = self.subnet_of(&query.inside);
-        let route = subnet.map_or(self.default_route, |index| self.subnets[index].1);
-        let judgement = |ruling| Judgement { ruling, rule: None, shadow: None, subnet, log: false };
-        let has_subnets = self.subnets.iter().any(|(prefix, _)| same_family(prefix, &query.inside));
-        if query.direction == Direction::Outbound
-            && query.is_forwarded
-            && has_subnets
-            && subnet.is_none()
-            && self.default_route != Route::Internet
-        {
-            return judgement(Ruling::EgressSpoof);
-        }
-        if query.direction == Direction::Inbound && self.subnet_of(&query.outside).is_some() {
-            return judgement(Ruling::IngressSpoof);
-        }
-        if route == Route::Blocked {
-            return judgement(Ruling::RouteBlocked);
+        let without_rules = self.judge_addresses(query);
+        if !matches!(without_rules.ruling, Ruling::RouteAllowed | Ruling::Unsolicited) {
+            return without_rules;
         }
         let mut shadow = None;
         for (index, rule) in self.rules.iter().enumerate() {
@@ -82,13 +68,31 @@ impl Model {
                 Action::Allow => Ruling::RuleAllowed,
                 Action::Deny => Ruling::RuleDenied,
             };
-            return Judgement { ruling, rule: Some(index), shadow, subnet, log: rule.log };
+            let log = rule.log;
+            return Judgement { ruling, rule: Some(index), shadow, log, ..without_rules };
         }
-        let ruling = match (query.direction, route) {
-            (Direction::Inbound, Route::EgressOnly) => Ruling::Unsolicited,
-            _ => Ruling::RouteAllowed,
+        Judgement { shadow, ..without_rules }
+    }
+
+    /// What the addresses and the routes say.
+    pub(super) fn judge_addresses(&self, query: &Query) -> Judgement {
+        let subnet = self.subnet_of(&query.inside);
+        let route = subnet.map_or(self.default_route, |index| self.subnets[index].1);
+        let has_subnets = self.subnets.iter().any(|(prefix, _)| same_family(prefix, &query.inside));
+        let is_foreign = has_subnets && subnet.is_none() && self.default_route != Route::Internet;
+        let is_outbound = query.direction == Direction::Outbound;
+        let ruling = if query.is_forwarded && is_foreign {
+            Ruling::EgressSpoof
+        } else if self.subnet_of(&query.outside).is_some() {
+            if is_outbound { Ruling::InsideDestination } else { Ruling::IngressSpoof }
+        } else {
+            match (query.direction, route) {
+                (_, Route::Blocked) => Ruling::RouteBlocked,
+                (Direction::Inbound, Route::EgressOnly) => Ruling::Unsolicited,
+                _ => Ruling::RouteAllowed,
+            }
         };
-        Judgement { shadow, ..judgement(ruling) }
+        Judgement { ruling, rule: None, shadow: None, subnet, log: false }
     }
 
     fn subnet_of(&self, address: &Address) -> Option<usize> {

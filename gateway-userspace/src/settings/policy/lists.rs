@@ -122,7 +122,7 @@ pub(super) fn matchable(prefix: IpNet) -> Result<IpNet, String> {
 }
 
 /// Checks a name that people and monitoring will use.
-pub(super) fn check_name(name: &str) -> Result<(), String> {
+pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let allowed = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     if name.is_empty() || name.len() > NAME_LEN_MAX || !name.chars().all(allowed) {
         return Err(format!(

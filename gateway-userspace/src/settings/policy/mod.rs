@@ -4,17 +4,19 @@ mod lists;
 mod raw;
 mod rfc6092;
 mod rules;
+pub(crate) mod stored;
 mod subnets;
-mod unenforced;
 
 use std::{ops::RangeInclusive, path::PathBuf};
 
 use gateway_common::{
-    policy::{Action, Route},
+    policy::{Action, Route, Summary},
     tuple::Direction,
 };
 use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
 
+pub(crate) use lists::check_name;
 pub(super) use lists::lists;
 pub(super) use raw::{PolicyTables, RawPolicy, routes};
 pub use rfc6092::Rfc6092;
@@ -22,7 +24,6 @@ pub(super) use rfc6092::{apply as apply_rfc6092, validate as validate_rfc6092};
 pub use rules::RULES_OF_FILE_MAX;
 pub(super) use rules::rules;
 pub(super) use subnets::subnets;
-pub(super) use unenforced::unenforced;
 
 /// The policy in force, whole and valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,8 +38,32 @@ pub struct Policy {
     pub lists: Vec<PrefixList>,
 }
 
+impl Policy {
+    /// The policy as a whole, as the packet path has it.
+    #[must_use]
+    pub fn summary(&self) -> Summary {
+        // Settings allow far less than would not fit.
+        let count = |of: usize| u32::try_from(of).unwrap_or(u32::MAX);
+        Summary {
+            rules: count(self.rules.len()),
+            subnets: count(self.subnets.len()),
+            default_route: self.default_route as u8,
+            zero: [0; 3],
+        }
+    }
+
+    /// Addresses of one of the rules as people write them: a list with an `@` before its name.
+    #[must_use]
+    pub fn describe(&self, addresses: &Addresses) -> String {
+        match addresses {
+            Addresses::Prefix(prefix) => prefix.to_string(),
+            Addresses::List(list) => format!("@{}", self.lists[*list].name),
+        }
+    }
+}
+
 /// A prefix of inside addresses and its route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Subnet {
     /// Line of the file, counted from one.
     pub line: usize,
@@ -47,6 +72,7 @@ pub struct Subnet {
     /// The addresses. Where prefixes of several subnets hold an address, the longest one counts.
     pub prefix: IpNet,
     /// Which ways are open to them.
+    #[serde(with = "stored::RouteName")]
     pub route: Route,
 }
 
@@ -64,15 +90,17 @@ pub struct PrefixList {
 }
 
 /// A rule. It matches a packet that opens a flow if every field does.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Rule {
     /// Line of the file, counted from one; 0 for a rule that a switch of `[rfc6092]` adds.
     pub line: usize,
     /// The name, if it has one.
     pub name: Option<String>,
     /// Which way the flows are opened.
+    #[serde(with = "stored::DirectionName")]
     pub direction: Direction,
     /// What becomes of them.
+    #[serde(with = "stored::ActionName")]
     pub action: Action,
     /// IP protocol numbers, sorted; none means every protocol.
     pub protocols: Vec<u8>,
@@ -110,7 +138,7 @@ impl Rule {
 }
 
 /// Addresses as a rule names them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, Serialize)]
 pub enum Addresses {
     /// A prefix.
     Prefix(IpNet),

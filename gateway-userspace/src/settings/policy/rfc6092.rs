@@ -1,4 +1,5 @@
-//! The places where RFC 6092's home gateway is more open than an egress-only one.
+//! The places where RFC 6092's home gateway, which RFC 7084 wants routers to be (RFC7084-S-1), is
+//! more open than an egress-only one.
 
 use gateway_common::{
     policy::{Action, Route},
@@ -21,16 +22,17 @@ const IKE_PORT: u16 = 500;
 #[expect(clippy::struct_excessive_bools, reason = "they are switches, each on its own")]
 pub struct Rfc6092 {
     /// Who answers need not be who was asked: anybody may send to the inside address and port of
-    /// a flow (REC-11, REC-17, REC-33).
+    /// a flow (RFC6092-REC-11, RFC6092-REC-17, RFC6092-REC-33).
     pub endpoint_independent_filtering: bool,
-    /// AH, ESP, HIP and IKE come in without a flow (REC-21, REC-22, REC-24, REC-26).
+    /// AH, ESP, HIP and IKE come in without a flow (RFC6092-REC-21, RFC6092-REC-22,
+    /// RFC6092-REC-24, RFC6092-REC-26).
     pub unsolicited_ipsec: bool,
     /// What opens a connection from outside is refused with an error after six seconds
     /// (REC-34, REC-39).
     pub delayed_reject: bool,
     /// Hosts inside may ask for ports to be opened (REC-48).
     pub port_control: bool,
-    /// Everything that is not denied comes in (REC-49).
+    /// Everything that is not denied comes in (RFC6092-REC-49).
     pub transparent: bool,
 }
 
@@ -48,25 +50,25 @@ impl Rfc6092 {
     }
 }
 
-/// Judges the switches.
+/// Judges the switches. What some of them need does not exist yet; each complaint says what.
 pub(in super::super) fn validate(raw: &RawPolicy, problems: &mut Vec<Problem>) -> Rfc6092 {
-    let mut later = |key: &str, switch: &Option<Located<bool>>| match switch {
-        Some(Located { line, value: true }) => {
-            let message = format!("'{key}' in [rfc6092] is not supported by this version");
-            problems.push(Problem::new(*line, message));
-            true
-        }
-        Some(_) | None => false,
-    };
     let is_on = |switch: &Option<Located<bool>>| switch.as_ref().is_some_and(|it| it.value);
+    let mut later = |key: &str, switch: &Option<Located<bool>>, advice: &str| {
+        if let Some(Located { line, value: true }) = switch {
+            problems.push(Problem::new(*line, format!("'{key}' in [rfc6092] {advice}")));
+        }
+        is_on(switch)
+    };
     Rfc6092 {
-        endpoint_independent_filtering: later(
-            "endpoint_independent_filtering",
-            &raw.endpoint_independent_filtering,
-        ),
+        endpoint_independent_filtering: is_on(&raw.endpoint_independent_filtering),
         unsolicited_ipsec: is_on(&raw.unsolicited_ipsec),
-        delayed_reject: later("delayed_reject", &raw.delayed_reject),
-        port_control: later("port_control", &raw.port_control),
+        delayed_reject: is_on(&raw.delayed_reject),
+        port_control: later(
+            "port_control",
+            &raw.port_control,
+            "needs a port control server, which this version does not have; remove it and publish \
+             each port by a [[rule]] with direction = \"in\"",
+        ),
         transparent: is_on(&raw.transparent),
     }
 }

@@ -2,7 +2,7 @@
 
 use gateway_common::{
     limits::RULES_MAX,
-    policy::{Action, Route},
+    policy::{Action, Route, Summary},
     tuple::Direction,
 };
 
@@ -344,13 +344,29 @@ fn switches_of_rfc_6092_open_the_policy() {
     assert!(policy.rules.iter().all(|rule| rule.action == Action::Allow
         && rule.direction == Direction::Inbound
         && rule.to.is_empty()));
+}
+
+#[test]
+fn switches_that_need_more_are_refused_with_what_to_do_instead() {
     assert_problems(
-        "[rfc6092]\nendpoint_independent_filtering = true\ndelayed_reject = true\n\
-         port_control = true\n",
-        &[
-            "2: 'endpoint_independent_filtering' in [rfc6092] is not supported by this version",
-            "3: 'delayed_reject' in [rfc6092] is not supported by this version",
-            "4: 'port_control' in [rfc6092] is not supported by this version",
-        ],
+        "[rfc6092]\ndelayed_reject = true\nport_control = true\n",
+        &["3: 'port_control' in [rfc6092] needs a port control server, which this version does \
+             not have; remove it and publish each port by a [[rule]] with direction = \"in\""],
     );
+    parse("[rfc6092]\ndelayed_reject = false\nport_control = false\n").expect("off is fine");
+}
+
+#[test]
+fn the_policy_arrives_in_the_packet_path() {
+    let text = "gateway.default_route = 'blocked'\n[rfc6092]\nunsolicited_ipsec = true\n\
+                endpoint_independent_filtering = true\ndelayed_reject = true\n[[subnet]]\nname = 'a'\n\
+                prefix = '10.0.0.0/8'\n";
+    let (settings, _) = parse(text).expect("valid file");
+    let config = settings.to_config(250, false);
+    let Summary { rules, subnets, default_route, .. } = config.policy;
+    assert_eq!((rules, subnets, default_route), (2, 1, Route::Blocked as u8));
+    assert_eq!((config.endpoint_independent, config.delayed_reject), (1, 1));
+    let (settings, _) = parse("").expect("valid file");
+    let config = settings.to_config(250, false);
+    assert_eq!((config.policy, config.endpoint_independent), (Summary::EGRESS_ONLY, 0));
 }
