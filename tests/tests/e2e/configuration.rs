@@ -120,30 +120,6 @@ fn a_wrong_file_leaves_the_old_policy_in_force() {
     assert!(complaint.contains(path(&wrong)), "{complaint}");
 }
 
-/// Attaching with a policy that the packet path does not enforce would be a promise nobody keeps.
-#[test]
-fn a_policy_that_is_not_enforced_changes_nothing() {
-    let lab = Lab::new();
-    for (declared, key) in [
-        ("default_route = \"blocked\"\n", "4: 'default_route' in [gateway]"),
-        ("[[subnet]]\nname = \"a\"\nprefix = \"10.0.0.0/8\"\n", "4: there is a [[subnet]]"),
-        ("[[rule]]\ndirection = \"out\"\naction = \"deny\"\n", "4: there is a [[rule]]"),
-        ("[rfc6092]\ntransparent = true\n", "5: 'transparent' in [rfc6092]"),
-    ] {
-        let policy = file(&format!("{GATEWAY_OF_LAB}{declared}"));
-        let complaint = lab.eigw(&["attach", "-c", path(&policy)]).failure(2);
-        let place = format!("{}:{key}", path(&policy));
-        assert!(complaint.contains(&place), "{complaint}");
-        assert!(complaint.contains("does not enforce yet; remove it"), "{complaint}");
-        let shown = lab.eigw(&["check", "-c", path(&policy)]).success();
-        assert!(shown.contains("so `eigw attach` refuses the file"), "{shown}");
-    }
-    assert!(lab.bpffs.entries().is_empty());
-    let lists =
-        file(&format!("{GATEWAY_OF_LAB}[prefix_list.office]\nprefixes = [\"192.0.2.0/24\"]\n"));
-    lab.eigw(&["attach", "-c", path(&lists)]).success();
-}
-
 /// RFC6888-REQ-4: with limits of its own no host keeps the others from having established flows,
 /// and whoever runs into a limit, or into a full table, is told by `status`. The flows work.
 #[test]

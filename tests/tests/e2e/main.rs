@@ -6,12 +6,15 @@
 mod cli;
 mod configuration;
 mod conflicts;
+mod daemon;
 mod flows;
 mod fragments;
 mod lifecycle;
 mod link;
 mod offloads;
 mod path;
+mod policy;
+mod reload;
 mod several;
 mod stream;
 mod traffic;
