@@ -1,12 +1,14 @@
 //! The file that results are written to.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{Read as _, Seek as _, Write as _},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, ensure};
+
+use crate::plot::Plot;
 
 /// The section that is replaced, in a file that is not new.
 const HEADING: &str = "## Measured\n";
@@ -43,11 +45,11 @@ impl Document {
         Ok(Self { path: path.to_owned(), file, text })
     }
 
-    /// Writes the results.
+    /// Writes the results, and their pictures beside them.
     ///
     /// # Errors
     /// If that fails.
-    pub(crate) fn write(mut self, results: &str) -> Result<()> {
+    pub(crate) fn write(mut self, results: &str, plots: &[&Plot]) -> Result<()> {
         let text = replaced(&self.text, results);
         self.file
             .set_len(0)
@@ -55,6 +57,11 @@ impl Document {
             .and_then(|()| self.file.write_all(text.as_bytes()))
             .with_context(|| format!("writing {}", self.path.display()))?;
         println!("\nwritten to {}", self.path.display());
+        for plot in plots {
+            let path = self.path.with_file_name(plot.file);
+            fs::write(&path, plot.svg()).with_context(|| format!("writing {}", path.display()))?;
+            println!("written to {}", path.display());
+        }
         Ok(())
     }
 }

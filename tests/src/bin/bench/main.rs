@@ -4,13 +4,16 @@
 //! whatever is compared is measured in turns, round by round, and every ratio or difference is
 //! taken within a round before the median over the rounds is.
 
+mod cpu;
 mod document;
 mod empty;
 mod machine;
 mod memory;
 mod object;
 mod packets;
+mod plot;
 mod report;
+mod rules;
 mod statistics;
 mod throughput;
 
@@ -47,6 +50,8 @@ struct Cli {
 enum Command {
     /// Nanoseconds per packet in each program, and what the verifier says of the programs
     Packets(packets::Options),
+    /// What the number of rules and prefixes costs, beside nftables
+    Rules(rules::Options),
     /// Kernel memory per flow, of the gateway's maps and of the kernel's connection tracking
     Memory,
     /// TCP throughput through a gateway in network namespaces, with and without firewalls
@@ -80,10 +85,12 @@ fn run(cli: &Cli) -> Result<()> {
     let mut tables = Vec::new();
     match &cli.command {
         Some(Command::Packets(options)) => packets::run(options, &mut tables)?,
+        Some(Command::Rules(options)) => rules::run(options, &mut tables)?,
         Some(Command::Memory) => memory::run(&mut tables)?,
         Some(Command::Throughput(options)) => throughput::run(options, &mut tables)?,
         None => {
             packets::run(&defaults()?, &mut tables)?;
+            rules::run(&defaults()?, &mut tables)?;
             memory::run(&mut tables)?;
             throughput::run(&defaults()?, &mut tables)?;
         }
@@ -94,7 +101,8 @@ fn run(cli: &Cli) -> Result<()> {
     if let Some(document) = document {
         let sections = tables.iter().map(Table::markdown);
         let text: Vec<String> = [machine.markdown()].into_iter().chain(sections).collect();
-        document.write(&text.join("\n"))?;
+        let plots: Vec<_> = tables.iter().filter_map(|table| table.plot.as_ref()).collect();
+        document.write(&text.join("\n"), &plots)?;
     }
     Ok(())
 }

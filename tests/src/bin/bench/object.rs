@@ -17,6 +17,9 @@ pub(crate) const SIZES: TableSizes = TableSizes { half_open_max: 65_536, establi
 pub(crate) const SMALL_SIZES: TableSizes =
     TableSizes { half_open_max: 16_384, established_max: 65_536 };
 
+/// How long names of maps are in the kernel.
+const NAME_BYTES_MAX: usize = 15;
+
 /// The object as the gateway loads it: silent, so that the verifier drops what would log.
 ///
 /// # Errors
@@ -62,8 +65,12 @@ pub(crate) fn maps(ebpf: &Ebpf) -> Result<HashMap<String, LoadedMap>> {
         for id in program.info()?.map_ids()?.unwrap_or_default() {
             let info = MapInfo::from_id(id).with_context(|| format!("asking about map {id}"))?;
             let name = info.name_as_str().context("a map's name is not text")?;
+            // The kernel keeps the beginning of long names only.
+            let mut names = ebpf.maps().map(|(name, _)| name);
+            let is_cut = name.len() == NAME_BYTES_MAX;
+            let whole = names.find(|whole| is_cut && whole.starts_with(name)).unwrap_or(name);
             let map = LoadedMap { fd: info.fd()?, entries: info.max_entries() };
-            maps.insert(name.to_owned(), map);
+            maps.insert(whole.to_owned(), map);
         }
     }
     Ok(maps)

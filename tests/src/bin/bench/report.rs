@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, TableStyle, presets};
 
+use crate::plot::Plot;
+
 /// One table of results.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {
@@ -13,6 +15,8 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
     /// As many cells in each as there are columns.
     pub(crate) rows: Vec<Vec<String>>,
+    /// The same in a picture, for documents.
+    pub(crate) plot: Option<Plot>,
 }
 
 /// A column's heading.
@@ -33,10 +37,12 @@ impl Table {
 
     /// A section of a document.
     pub(crate) fn markdown(&self) -> String {
+        let plot = self.plot.as_ref().map(|plot| format!("{}\n\n", plot.markdown()));
         format!(
-            "### {}\n\n{}\n\n{}\n",
+            "### {}\n\n{}\n\n{}{}\n",
             self.title,
             self.notes(),
+            plot.unwrap_or_default(),
             self.grid(presets::ASCII_MARKDOWN)
         )
     }
@@ -74,6 +80,14 @@ impl Column {
     }
 }
 
+/// A whole number as people write it.
+pub(crate) fn thousands(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    let sign = if value <= -0.5 { "-" } else { "" };
+    format!("{sign}{}", groups.join(","))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +98,7 @@ mod tests {
             notes: vec!["In the shop.".into(), "Today.".into()],
             columns: vec![Column::Words("fruit"), Column::Numbers("price")],
             rows: vec![vec!["apple".into(), "7".into()], vec!["fig".into(), "12.50".into()]],
+            plot: None,
         }
     }
 
@@ -92,6 +107,12 @@ mod tests {
         let expected = "Prices\n======\n\nIn the shop.\n\nToday.\n\n\
                         fruit  price\napple      7\nfig    12.50";
         assert_eq!(table().plain(), expected);
+    }
+
+    #[test]
+    fn whole_numbers_are_written_in_groups() {
+        let all = [0.0, -0.4, 999.6, 12_345.0, -1_000.0].map(thousands);
+        assert_eq!(all, ["0", "0", "1,000", "12,345", "-1,000"]);
     }
 
     #[test]

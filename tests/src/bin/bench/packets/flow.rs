@@ -33,21 +33,21 @@ const SACK_HEAD: [u8; 4] = [1, 1, 5, 26];
 
 /// Who talks.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ends {
-    pub(super) inside: IpAddr,
-    pub(super) outside: IpAddr,
+pub(crate) struct Ends {
+    pub(crate) inside: IpAddr,
+    pub(crate) outside: IpAddr,
     /// The port that inside uses.
-    pub(super) port: u16,
+    pub(crate) port: u16,
 }
 
 impl Ends {
     /// The inside host and the outside host of the lab.
-    pub(super) const fn of(family: Family) -> Self {
+    pub(crate) const fn of(family: Family) -> Self {
         Self { inside: INSIDE.ip(family), outside: OUTSIDE.ip(family), port: INSIDE_PORT }
     }
 
     /// One of many inside hosts, and one of many outside hosts.
-    pub(super) fn numbered(family: Family, inside: u32, outside: u32) -> Self {
+    pub(crate) fn numbered(family: Family, inside: u32, outside: u32) -> Self {
         Self {
             inside: inside_host(family, inside),
             outside: outside_host(family, outside),
@@ -56,12 +56,12 @@ impl Ends {
     }
 
     /// The same hosts in each other's place: outside opens what it may not.
-    pub(super) const fn reversed(self) -> Self {
+    pub(crate) const fn reversed(self) -> Self {
         Self { inside: self.outside, outside: self.inside, ..self }
     }
 
     /// What the gateway calls the TCP flow between these.
-    pub(super) fn tcp_key(self) -> FlowKey {
+    pub(crate) fn tcp_key(self) -> FlowKey {
         FlowKey {
             inside: self.inside.into(),
             outside: self.outside.into(),
@@ -95,31 +95,31 @@ fn outside_host(family: Family, number: u32) -> IpAddr {
 }
 
 /// One conversation that inside begins.
-pub(super) struct Flow {
+pub(crate) struct Flow {
     /// Inside opens.
-    pub(super) opening: Packet,
+    pub(crate) opening: Packet,
     /// Outside answers the opening.
-    pub(super) answer: Packet,
+    pub(crate) answer: Packet,
     /// Inside goes on.
-    pub(super) outbound: Packet,
+    pub(crate) outbound: Packet,
     /// Outside goes on.
-    pub(super) reply: Packet,
+    pub(crate) reply: Packet,
 }
 
 impl Flow {
     /// TCP without options: SYN, SYN/ACK, ACK, data.
-    pub(super) fn tcp(ends: Ends) -> Self {
+    pub(crate) fn tcp(ends: Ends) -> Self {
         Self::segments(ends, &[], &[])
     }
 
     /// The same with the options that hosts of today use.
-    pub(super) fn tcp_with_options(ends: Ends) -> Self {
+    pub(crate) fn tcp_with_options(ends: Ends) -> Self {
         Self::segments(ends, &OPENING_OPTIONS, &TIMESTAMP)
     }
 
     /// TCP that the gateway sees from its middle on only, as after a restart: there are no
     /// windows to check.
-    pub(super) fn tcp_picked_up(ends: Ends) -> Self {
+    pub(crate) fn tcp_picked_up(ends: Ends) -> Self {
         let Self { outbound, reply, .. } = Self::tcp_with_options(ends);
         Self { opening: outbound.clone(), answer: reply.clone(), outbound, reply }
     }
@@ -144,7 +144,7 @@ impl Flow {
     }
 
     /// UDP: all datagrams are alike.
-    pub(super) fn udp(ends: Ends) -> Self {
+    pub(crate) fn udp(ends: Ends) -> Self {
         let outbound = Packet::ip(ends.inside, ends.outside).udp(ends.port, UDP_SERVICE);
         let outbound = outbound.payload(&DATA);
         let reply = outbound.mirror();
@@ -152,14 +152,14 @@ impl Flow {
     }
 
     /// TCP: the reply, so many replies later.
-    pub(super) fn later_reply(&self, replies: u32) -> Packet {
+    pub(crate) fn later_reply(&self, replies: u32) -> Packet {
         let len = u32::try_from(DATA.len()).expect("64 bytes");
         self.reply.clone().sequence(SEQUENCES.1 + 1 + replies * len)
     }
 
     /// TCP: inside sends 600 bytes and outside has three parts of them, as its reply says. Both
     /// packets.
-    pub(super) fn with_losses(&self) -> [Packet; 2] {
+    pub(crate) fn with_losses(&self) -> [Packet; 2] {
         let first = SEQUENCES.0 + 1;
         let data = self.outbound.clone().payload(&[0x5a; 600]);
         let mut options = [&TIMESTAMP[..], &SACK_HEAD[..]].concat();
@@ -171,25 +171,25 @@ impl Flow {
     }
 
     /// TCP: a reset from outside that is far beyond every window.
-    pub(super) fn stray_reset(ends: Ends) -> Packet {
+    pub(crate) fn stray_reset(ends: Ends) -> Packet {
         let reset = Packet::ip(ends.outside, ends.inside).tcp(TCP_SERVICE, ends.port, flag::RST);
         reset.sequence(SEQUENCES.1 + (1 << 30))
     }
 
     /// Makes the flow an established one.
-    pub(super) fn establish(&self, gateway: &mut Gateway) {
+    pub(crate) fn establish(&self, gateway: &mut Gateway) {
         self.answered(gateway);
         gateway.judge(Program::EgressTc, &self.outbound, Reason::Flow);
     }
 
     /// Lets inside open the flow and outside answer.
-    pub(super) fn answered(&self, gateway: &mut Gateway) {
+    pub(crate) fn answered(&self, gateway: &mut Gateway) {
         self.open(gateway);
         gateway.judge(Program::IngressTc, &self.answer, Reason::Flow);
     }
 
     /// Lets inside open the flow.
-    pub(super) fn open(&self, gateway: &mut Gateway) {
+    pub(crate) fn open(&self, gateway: &mut Gateway) {
         gateway.judge(Program::EgressTc, &self.opening, Reason::FlowCreated);
     }
 }

@@ -2,14 +2,17 @@
 
 use anyhow::{Result, ensure};
 use gateway_common::{config::Config, counter::FlowEvent, tuple::Direction, verdict::Reason};
-use gateway_userspace::datapath::{HostLimits, HostShares, TableSizes};
+use gateway_userspace::{
+    datapath::{HostLimits, HostShares, TableSizes},
+    policy::CompiledPolicy,
+};
 use tests::{
     packet::Packet,
     prog_run::{Program, Programs},
     state::State,
 };
 
-use crate::object::SIZES;
+use crate::object::{SIZES, SMALL_SIZES};
 
 /// No kernel ticks faster, so timeouts are at least as long as they are meant to be.
 const TICKS_PER_SEC: u32 = 1000;
@@ -18,27 +21,38 @@ const TICKS_PER_SEC: u32 = 1000;
 type Trace = (Direction, Reason);
 
 /// Programs of a gateway.
-pub(super) struct Gateway {
+pub(crate) struct Gateway {
     programs: Programs,
     expected: Vec<(Trace, u64)>,
 }
 
 impl Gateway {
     /// A gateway as `eigw attach` sets it up with tables of [`SIZES`].
-    pub(super) fn load() -> Self {
+    pub(crate) fn load() -> Self {
         let shares = Self::shares();
         Self::with(&shares.apply(&Config::new(TICKS_PER_SEC), shares.half_open))
     }
 
     /// A gateway whose inside hosts may open hardly anything; `places` of their flows beyond that
     /// are kept at a time.
-    pub(super) fn load_strict(places: u32) -> Self {
+    pub(crate) fn load_strict(places: u32) -> Self {
         let config = Config::new(TICKS_PER_SEC).with_host_limits(1, u32::MAX);
         Self::with(&Config { overflow_slots: places, ..config })
     }
 
+    /// A gateway with a policy, and tables of [`SMALL_SIZES`].
+    pub(crate) fn load_governed(policy: &CompiledPolicy) -> Self {
+        let TableSizes { half_open_max, established_max } = SMALL_SIZES;
+        let shares = HostLimits::default().within(SMALL_SIZES);
+        let config = Config { policy: policy.summary, ..Config::new(TICKS_PER_SEC) };
+        let config = shares.apply(&config, shares.half_open);
+        let mut programs = Programs::load_sized(&config, half_open_max, established_max);
+        programs.govern(&config, policy);
+        Self { programs, expected: Vec::new() }
+    }
+
     /// What one inside host may hold in tables of [`SIZES`].
-    pub(super) fn shares() -> HostShares {
+    pub(crate) fn shares() -> HostShares {
         HostLimits::default().within(SIZES)
     }
 
@@ -52,7 +66,7 @@ impl Gateway {
     ///
     /// # Panics
     /// If the verdict is not that of `reason`.
-    pub(super) fn judge(&mut self, program: Program, packet: &Packet, reason: Reason) {
+    pub(crate) fn judge(&mut self, program: Program, packet: &Packet, reason: Reason) {
         let verdict = self.programs.run(program, &packet.frame());
         assert_eq!(verdict, reason.verdict(), "{program:?} on {packet:?}");
         self.expect(program, reason, 1);
@@ -60,7 +74,7 @@ impl Gateway {
 
     /// Puts a frame through a program `runs` times: the mean time of one, in nanoseconds of the
     /// kernel's clock.
-    pub(super) fn time(
+    pub(crate) fn time(
         &mut self,
         program: Program,
         frame: &[u8],
@@ -82,18 +96,18 @@ impl Gateway {
     }
 
     /// Forgets all flows and hosts.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.programs.clear();
     }
 
     /// Everything that the programs remember.
-    pub(super) fn state(&self) -> State {
+    pub(crate) fn state(&self) -> State {
         self.programs.state()
     }
 
     /// Checks that every packet so far took the way that was expected of it, and no other, and
     /// returns what the programs remember.
-    pub(super) fn check(&self) -> Result<State> {
+    pub(crate) fn check(&self) -> Result<State> {
         let state = self.state();
         let mut counted_total = 0;
         for (direction, reason, counter) in &state.verdicts {
@@ -115,7 +129,7 @@ impl Gateway {
 }
 
 /// Checks how often something happened to flows.
-pub(super) fn check_events(state: &State, event: FlowEvent, expected: u64) -> Result<()> {
+pub(crate) fn check_events(state: &State, event: FlowEvent, expected: u64) -> Result<()> {
     let events = state.events[event as usize];
     ensure!(events == expected, "{events} times {}, not {expected}", event.name());
     Ok(())

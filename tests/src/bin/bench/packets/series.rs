@@ -1,7 +1,5 @@
 //! What is measured, and the figures of all rounds.
 
-use std::time::Duration;
-
 use gateway_common::{abi::name, verdict::Reason};
 use tests::prog_run::Program;
 
@@ -98,9 +96,4 @@ pub(super) fn rows(all: &[&Series], places: usize) -> Vec<Vec<String>> {
         ]
     };
     all.iter().map(row).collect()
-}
-
-/// The mean of so many packets, in nanoseconds.
-pub(super) fn mean_ns(total_ns: u128, packets: u32) -> f64 {
-    Duration::from_nanos_u128(total_ns).as_secs_f64() * 1e9 / f64::from(packets)
 }

@@ -14,7 +14,7 @@ use aya_obj::{
 };
 use gateway_userspace::datapath::OBJECT;
 
-use super::sys::{self, Kind};
+use super::sys::{self, Kind, Text};
 use crate::{
     object::{self, LoadedMap, SMALL_SIZES},
     report::{Column, Table},
@@ -28,6 +28,8 @@ const LOADS: usize = 5;
 struct Loaded {
     name: String,
     verified_instructions: u32,
+    /// The id of its descriptions of types.
+    types: u32,
     translated_bytes: u32,
     jited_bytes: u32,
     load_ms: f64,
@@ -51,7 +53,7 @@ pub(super) fn run() -> Result<Table> {
             program.verified_instructions.to_string(),
             program.translated_bytes.to_string(),
             program.jited_bytes.to_string(),
-            stack(&program.name, program.verified_instructions, &maps)?,
+            stack(program, &maps)?,
             format!("{load_ms:.1}"),
         ]);
     }
@@ -72,6 +74,7 @@ pub(super) fn run() -> Result<Table> {
             Column::Numbers("load ms"),
         ],
         rows,
+        plot: None,
     })
 }
 
@@ -86,6 +89,7 @@ fn load(ebpf: &mut Ebpf) -> Result<Vec<Loaded>> {
         loaded.push(Loaded {
             name: name.to_owned(),
             verified_instructions: info.verified_instruction_count().unwrap_or(0),
+            types: info.btf_id().with_context(|| format!("{name} has no types"))?,
             translated_bytes: info.size_translated().unwrap_or(0),
             jited_bytes: info.size_jitted(),
             load_ms,
@@ -100,11 +104,8 @@ fn load(ebpf: &mut Ebpf) -> Result<Vec<Loaded>> {
 /// Only the verifier's log tells, and aya does not ask for it when a program loads. So this
 /// loads the program once more by itself; that it verifies as many instructions as aya's shows
 /// that it is the same.
-fn stack(
-    name: &str,
-    verified_instructions: u32,
-    maps: &HashMap<String, LoadedMap>,
-) -> Result<String> {
+fn stack(loaded: &Loaded, maps: &HashMap<String, LoadedMap>) -> Result<String> {
+    let Loaded { name, verified_instructions, .. } = loaded;
     let mut object = Object::parse(OBJECT).context("reading the eBPF object")?;
     let definitions = object.maps.clone();
     let descriptors = definitions.iter().filter_map(|(name, definition)| {
@@ -117,8 +118,14 @@ fn stack(
     let program = object.programs.get(name).with_context(|| format!("no program {name}"))?;
     let function = &object.functions[&program.function_key()];
     let kind = kind(&program.section)?;
-    let log = sys::verify(kind, &function.instructions, &program.license)
-        .with_context(|| format!("loading {name} with statistics"))?;
+    let types = sys::types(loaded.types).context("asking for descriptions of types")?;
+    let text = Text {
+        instructions: &function.instructions,
+        license: &program.license,
+        types: types.as_fd(),
+        functions: &function.func_info.func_info,
+    };
+    let log = sys::verify(kind, text).with_context(|| format!("loading {name} with statistics"))?;
     let read = || {
         let stack = log.lines().find_map(|line| line.strip_prefix("stack depth "))?;
         let processed = log.lines().find_map(|line| line.strip_prefix("processed "))?;
@@ -127,7 +134,7 @@ fn stack(
     let (stack, processed) =
         read().with_context(|| format!("the verifier does not tell the stack's depth: {log}"))?;
     ensure!(
-        processed == verified_instructions,
+        processed == *verified_instructions,
         "{name} verified {processed} instructions on its own, but {verified_instructions} before"
     );
     Ok(stack)

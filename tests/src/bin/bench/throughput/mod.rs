@@ -193,6 +193,7 @@ fn table(sites: &[Site], options: &Options, offloads: bool) -> Table {
             Column::Numbers("to nftables"),
         ],
         rows,
+        plot: None,
     }
 }
 

@@ -18,6 +18,7 @@ use super::{
     series::{self, Series, Subject},
 };
 use crate::{
+    cpu,
     empty::{Empty, Hook},
     object::SIZES,
     report::Table,
@@ -150,7 +151,7 @@ impl Stage {
                 Subject::Forget => unreachable!("the flood deletes nothing"),
             };
         }
-        Ok(series::mean_ns(total_ns, BATCH))
+        Ok(cpu::mean_ns(total_ns, BATCH))
     }
 
     /// Another packet of this kind.
@@ -201,5 +202,6 @@ fn table(all: &[&Series], options: &Options, cpu: usize) -> Table {
         ],
         columns: series::columns(),
         rows: series::rows(all, 0),
+        plot: None,
     }
 }

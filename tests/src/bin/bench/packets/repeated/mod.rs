@@ -3,17 +3,14 @@
 
 mod cases;
 
-use std::time::Duration;
-
 use anyhow::{Context as _, Result};
-use nix::time::{ClockId, clock_gettime};
 
 use super::{
     Options,
     gateway::Gateway,
     series::{self, Series, Subject},
 };
-use crate::{empty::Empty, report::Table};
+use crate::{cpu, empty::Empty, report::Table};
 
 /// A row and its packet.
 struct Case {
@@ -40,19 +37,14 @@ pub(super) fn run(options: &Options, cpu: usize) -> Result<Table> {
 /// One turn of one case, in CPU time of this thread, which does not count what other processes
 /// take. What the system call itself costs is spread over all the runs.
 fn turn(case: &Case, empty: &mut Empty, gateway: &mut Gateway, runs: u32) -> Result<f64> {
-    let before = cpu_time()?;
+    let before = cpu::time()?;
     match case.series.subject {
         Subject::Empty(hook) => empty.run_ns(hook, &case.frame, runs)?,
         Subject::Gateway(program, reason) => gateway.time(program, &case.frame, reason, runs),
         Subject::Forget => unreachable!("a flow can be forgotten only once"),
     };
-    let spent = cpu_time()?.saturating_sub(before);
-    Ok(series::mean_ns(spent.as_nanos(), runs))
-}
-
-fn cpu_time() -> Result<Duration> {
-    let time = clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).context("reading the CPU clock")?;
-    Ok(time.into())
+    let spent = cpu::time()?.saturating_sub(before);
+    Ok(cpu::mean_ns(spent.as_nanos(), runs))
 }
 
 fn table(cases: &[Case], options: &Options, cpu: usize) -> Table {
@@ -78,5 +70,6 @@ fn table(cases: &[Case], options: &Options, cpu: usize) -> Table {
         ],
         columns: series::columns(),
         rows: series::rows(&series, 1),
+        plot: None,
     }
 }

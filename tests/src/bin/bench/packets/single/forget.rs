@@ -13,8 +13,11 @@ use gateway_common::{
     tuple::{Family, FlowKey},
 };
 
-use super::super::{BATCH, flow::Ends, series};
-use crate::object::{self, SIZES};
+use super::super::{BATCH, flow::Ends};
+use crate::{
+    cpu,
+    object::{self, SIZES},
+};
 
 /// The program and its tables.
 pub(super) struct Forget {
@@ -52,7 +55,7 @@ impl Forget {
         }
         let held: u64 = self.map::<HostKey, _>(name::HOLDERS)?.get(&host, 0)?;
         ensure!(held == 0, "a host without flows counts as holding {held}");
-        Ok(series::mean_ns(total_ns, BATCH))
+        Ok(cpu::mean_ns(total_ns, BATCH))
     }
 
     fn map<K: Pod, V: Pod>(&mut self, name: &str) -> Result<HashMap<&mut MapData, K, V>> {

@@ -22,7 +22,7 @@ use super::{
     gateway::{Gateway, check_events},
     series::{self, Series, Subject},
 };
-use crate::{empty::Empty, object::SIZES, report::Table};
+use crate::{cpu, empty::Empty, object::SIZES, report::Table};
 
 /// In the gateway whose table is full, each inside host opens so many flows, far fewer than it
 /// may: so these evict the least recently used ones, not each other.
@@ -101,7 +101,7 @@ impl Stage {
         }
         self.roomy.clear();
         self.strict.clear();
-        Ok(series::mean_ns(total_ns, BATCH))
+        Ok(cpu::mean_ns(total_ns, BATCH))
     }
 
     /// Does what has to happen before the packets that are measured, which it returns.
@@ -215,5 +215,6 @@ fn table(all: &[Series], options: &Options, cpu: usize) -> Table {
         ],
         columns: series::columns(),
         rows: series::rows(&all.iter().collect::<Vec<_>>(), 0),
+        plot: None,
     }
 }
