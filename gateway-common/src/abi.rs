@@ -76,3 +76,15 @@ pub mod name {
     /// [`FlowKey`](crate::tuple::FlowKey) as its packet, returns 1 if there was such a flow.
     pub const FORGET: &str = "forget";
 }
+
+/// The maps of a policy that the packet path decides and counts with.
+pub const POLICY_TABLES: [&str; 8] = [
+    name::POLICY_PROTOCOLS,
+    name::POLICY_SELECTORS,
+    name::POLICY_LEVELS,
+    name::POLICY_PREFIXES,
+    name::POLICY_CLASSES,
+    name::POLICY_WORDS,
+    name::POLICY_RULES,
+    name::POLICY_HITS,
+];

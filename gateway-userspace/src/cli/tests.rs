@@ -207,7 +207,7 @@ fn check_shows_a_policy() {
     let shown = path.display();
     let plain = answer(&format!("check -c {shown}"));
     assert!(plain.starts_with(&format!("{shown}: ok\n\n")), "{plain}");
-    let rule = "   0  ssh   in         allow   tcp    22     @office  any  -\n";
+    let rule = "   1  ssh   in         allow   tcp    22     @office  any  -\n";
     assert!(plain.contains(rule), "{plain}");
     let json: serde_json::Value =
         serde_json::from_str(&answer(&format!("-j check -c {shown}"))).expect("JSON");

@@ -46,8 +46,8 @@ pub struct SubnetView {
 /// A rule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RuleView {
-    /// Its place among the rules, counted from zero.
-    pub index: usize,
+    /// Its place among the rules, counted from one.
+    pub number: usize,
     /// What it says.
     #[serde(flatten)]
     pub text: RuleTextView,
@@ -117,13 +117,13 @@ impl RulesetView {
             prefixes: list.prefixes.len(),
             file: list.file.clone(),
         });
-        let rules = policy.rules.iter().enumerate();
+        let rules = (1..).zip(&policy.rules);
         Self {
             default_route: policy.default_route.name(),
             rfc6092: rfc6092.names().collect(),
             subnets: subnets.collect(),
             rules: rules
-                .map(|(index, rule)| RuleView { index, text: RuleTextView::new(rule, policy) })
+                .map(|(number, rule)| RuleView { number, text: RuleTextView::new(rule, policy) })
                 .collect(),
             prefix_lists: lists.collect(),
             tables: RulesetTablesView { inside_prefixes, outside_prefixes, classes, words },

@@ -6,7 +6,12 @@ use aya::{
     Ebpf,
     maps::{Array, ArrayOfMaps, Map, MapData},
 };
-use gateway_common::{abi::name, config::Config, counter::Hits, limits::POLICY_SLOTS};
+use gateway_common::{
+    abi::{POLICY_TABLES, name},
+    config::Config,
+    counter::Hits,
+    limits::POLICY_SLOTS,
+};
 use gateway_userspace::{datapath::BuiltTables, policy::CompiledPolicy};
 
 use super::{Programs, chain};
@@ -19,21 +24,11 @@ pub(super) struct PolicyMaps(HashMap<&'static str, Outer>);
 
 impl PolicyMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
-        let names = [
-            name::POLICY_PROTOCOLS,
-            name::POLICY_SELECTORS,
-            name::POLICY_LEVELS,
-            name::POLICY_PREFIXES,
-            name::POLICY_CLASSES,
-            name::POLICY_WORDS,
-            name::POLICY_RULES,
-            name::POLICY_HITS,
-        ];
         let outer = |name| {
             let map = ebpf.take_map(name).unwrap_or_else(|| panic!("no map {name}"));
             (name, done(name, Outer::try_from(map)))
         };
-        Self(names.map(outer).into())
+        Self(POLICY_TABLES.map(outer).into())
     }
 }
 

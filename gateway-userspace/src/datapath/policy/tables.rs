@@ -9,7 +9,7 @@ use aya::{
 };
 use aya_obj::generated::BPF_F_INNER_MAP;
 use gateway_common::{
-    abi::name,
+    abi::{POLICY_TABLES, name},
     config::Config,
     counter::Hits,
     policy::{AddressClass, PrefixKey, Summary},
@@ -28,18 +28,6 @@ use crate::{
     },
     policy::CompiledPolicy,
 };
-
-/// The maps that the packet path decides and counts with.
-const TABLES: [&str; 8] = [
-    name::POLICY_PROTOCOLS,
-    name::POLICY_SELECTORS,
-    name::POLICY_LEVELS,
-    name::POLICY_PREFIXES,
-    name::POLICY_CLASSES,
-    name::POLICY_WORDS,
-    name::POLICY_RULES,
-    name::POLICY_HITS,
-];
 
 /// What the maps that are read back must look like; they are as large as their policy.
 const TEXT: Shape = shape::<u32, Block>(name::POLICY_TEXT, MapType::Array, None);
@@ -89,7 +77,7 @@ impl BuiltTables {
 pub(in super::super) struct PolicyMaps {
     gateway: GatewayName,
     directory: GatewayDir,
-    /// Those of [`TABLES`].
+    /// Those of [`POLICY_TABLES`].
     tables: Vec<(&'static str, Outer)>,
     text: Outer,
 }
@@ -104,7 +92,7 @@ impl PolicyMaps {
         directory: &GatewayDir,
     ) -> Result<Self, DatapathError> {
         let open = |name| maps::open(gateway, directory, name);
-        let tables = TABLES.into_iter().map(|name| Ok((name, open(name)?)));
+        let tables = POLICY_TABLES.into_iter().map(|name| Ok((name, open(name)?)));
         Ok(Self {
             tables: tables.collect::<Result<_, DatapathError>>()?,
             text: open(name::POLICY_TEXT)?,

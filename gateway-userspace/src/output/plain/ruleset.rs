@@ -44,7 +44,7 @@ fn rules(rules: &[RuleView]) -> String {
     ];
     let rows = rules.iter().map(|rule| {
         let [name, direction, action, proto, ports, from, to, flags] = rule_cells(&rule.text);
-        [rule.index.to_string(), name, direction, action, proto, ports, from, to, flags]
+        [rule.number.to_string(), name, direction, action, proto, ports, from, to, flags]
     });
     unless_empty(rules.is_empty(), || render(columns, rows))
 }
@@ -134,10 +134,10 @@ SUBNET     PREFIX           ROUTE
 private-a  2a00:1:0:a::/64  egress-only
 
 RULE  NAME           DIRECTION  ACTION  PROTO       PORTS                             FROM     TO                  FLAGS
-   0  web            in         allow   tcp         80,443,8000-8100,8200 and 2 more  @office  2a00:1:0:a::10/128  log
-   1  -              out        deny    icmpv6      type 128                          any      any                 shadow
-   2  rfc6092.ipsec  in         allow   esp,ah,hip  any                               any      any                 -
-   3  rfc6092.ike    in         allow   udp         500                               any      any                 -
+   1  web            in         allow   tcp         80,443,8000-8100,8200 and 2 more  @office  2a00:1:0:a::10/128  log
+   2  -              out        deny    icmpv6      type 128                          any      any                 shadow
+   3  rfc6092.ipsec  in         allow   esp,ah,hip  any                               any      any                 -
+   4  rfc6092.ike    in         allow   udp         500                               any      any                 -
 
 LIST    PREFIXES  FILE
 office         2  -
