@@ -113,10 +113,13 @@ proptest! {
                     Direction::Outbound => {
                         let answer = answered(&policy, &packet);
                         let word = outbound(&policy, &packet);
-                        // What a live flow ignores needs no other permission than the flow.
+                        // What a live flow ignores needs no other permission than the flow, and
+                        // the answer to a ping that `[allow]` lets in no rule.
+                        let is_pong = gateway.config.allow_ping != 0 && is_pong(&packet);
                         is_right_outbound(reason, word, answer, &packet)
                             || reason == Reason::Stateless
                                 && (has_flow(&packet, Direction::Outbound, &before)
+                                    || is_pong && answer == Word::Unsolicited
                                     || is_redirect(&packet))
                     }
                 };
@@ -130,14 +133,17 @@ proptest! {
 fn is_right_inbound(reason: Reason, word: Word, packet: &Parsed, before: &State) -> bool {
     use Reason::{
         EgressSpoof, EndpointAllowed, Flow, FlowCreated, FlowExpired, FragmentUnsolicited,
-        IcmpType, IngressSpoof, InsideDestination, NoFlow, NoPolicy, PingRefused, Published,
-        RouteAllowed, RouteBlocked, RuleAllowed, RuleDenied, SctpState, Stateless, TcpState,
+        IcmpType, IngressSpoof, InsideDestination, NoFlow, NoPolicy, PingAllowed, PingRefused,
+        Published, RouteAllowed, RouteBlocked, RuleAllowed, RuleDenied, SctpState, Stateless,
+        TcpState,
     };
     let is_group = packet.network.destination.is_multicast();
     if matches!(reason, RuleAllowed | RuleDenied | RouteAllowed | RouteBlocked | IngressSpoof) {
         word == Word::Is(reason)
-    } else if matches!(reason, NoFlow | FlowExpired | TcpState | SctpState | FragmentUnsolicited)
-        || reason == PingRefused && !is_group
+    } else if matches!(
+        reason,
+        NoFlow | FlowExpired | TcpState | SctpState | FragmentUnsolicited | PingAllowed
+    ) || reason == PingRefused && !is_group
     {
         word == Word::Unsolicited
     } else if reason == EndpointAllowed {
@@ -162,8 +168,9 @@ fn is_right_outbound(reason: Reason, word: Word, answer: Word, packet: &Parsed) 
     let is_answer = matches!(answer, Word::Is(RuleAllowed | RouteAllowed));
     let may_answer = is_answer && !is_opening(packet);
     let has_handshake = matches!(packet.transport.kind, TransportKind::Tcp | TransportKind::Sctp);
-    // Without a handshake, what a route lets in is answered like any other packet.
-    let is_free = may_answer && (has_handshake || answer == Word::Is(RuleAllowed));
+    // What a route lets in is answered like any other packet, where that can be a question as well.
+    let is_nothing_else = has_handshake || packet.transport.kind == TransportKind::Icmp;
+    let is_free = may_answer && (is_nothing_else || answer == Word::Is(RuleAllowed));
     if matches!(reason, FlowCreated | Stateless) {
         is_free || word == Word::Outbound
     } else if reason == Published {
@@ -188,6 +195,12 @@ fn is_opening(packet: &Parsed) -> bool {
 fn has_flow(packet: &Parsed, direction: Direction, before: &State) -> bool {
     let key = packet.flow_key(direction);
     before.flows.keys().any(|(_, stored)| Some(*stored) == key)
+}
+
+/// Whether a packet answers a ping.
+fn is_pong(packet: &Parsed) -> bool {
+    let kind = if packet.network.family == Family::Ipv4 { 0 } else { 129 };
+    packet.transport.kind == TransportKind::Icmp && packet.transport.icmp.kind == kind
 }
 
 /// What routers tell hosts on the link is no policy's.
