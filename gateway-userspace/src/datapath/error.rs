@@ -345,8 +345,8 @@ mod tests {
                 &["mount -t bpf bpf /tmp/x", "--bpffs"],
             ),
             (
-                DatapathError::NotPrivileged { missing: vec!["CAP_BPF", "CAP_NET_ADMIN"] },
-                &["CAP_BPF, CAP_NET_ADMIN", "root"],
+                DatapathError::NotPrivileged { missing: vec!["CAP_SYS_ADMIN", "CAP_NET_ADMIN"] },
+                &["CAP_SYS_ADMIN, CAP_NET_ADMIN", "root"],
             ),
             (
                 DatapathError::NotUndone {

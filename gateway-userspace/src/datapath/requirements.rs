@@ -16,8 +16,6 @@ const BTF: &str = "/sys/kernel/btf/vmlinux";
 /// Capability numbers, from the kernel's `capability.h`.
 const CAP_NET_ADMIN: u32 = 12;
 const CAP_SYS_ADMIN: u32 = 21;
-const CAP_PERFMON: u32 = 38;
-const CAP_BPF: u32 = 39;
 
 /// Checks privileges and kernel.
 ///
@@ -49,20 +47,12 @@ pub(super) fn check_privileges() -> Result<(), DatapathError> {
     if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotPrivileged { missing }) }
 }
 
-/// `CAP_SYS_ADMIN` includes what was split off from it: `CAP_BPF`, and `CAP_PERFMON`, without
-/// which the verifier forbids ordinary arithmetic on pointers.
+/// Without `CAP_SYS_ADMIN` the kernel opens no map by its id, which is how the tables of a policy are
+/// found. It includes what was split off from it: `CAP_BPF`, and `CAP_PERFMON`.
 fn missing_capabilities(effective: u64) -> Vec<&'static str> {
-    let has = |capability: u32| effective >> capability & 1 == 1;
-    let mut missing = Vec::new();
-    for (capability, name) in [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")] {
-        if !has(capability) && !has(CAP_SYS_ADMIN) {
-            missing.push(name);
-        }
-    }
-    if !has(CAP_NET_ADMIN) {
-        missing.push("CAP_NET_ADMIN");
-    }
-    missing
+    let needed = [(CAP_SYS_ADMIN, "CAP_SYS_ADMIN"), (CAP_NET_ADMIN, "CAP_NET_ADMIN")];
+    let is_missing = |(capability, _): &(u32, _)| effective >> *capability & 1 == 0;
+    needed.into_iter().filter(is_missing).map(|(_, name)| name).collect()
 }
 
 fn effective_capabilities(status: &str) -> Option<u64> {
@@ -82,18 +72,16 @@ mod tests {
 
     #[test]
     fn capabilities_are_read_from_the_status() {
-        let status = "Name:\teigw\nCapPrm:\tffffffffffffffff\nCapEff:\t0000008000001000\n";
-        assert_eq!(effective_capabilities(status), Some(1 << CAP_BPF | 1 << CAP_NET_ADMIN));
+        let status = "Name:\teigw\nCapPrm:\tffffffffffffffff\nCapEff:\t0000000000201000\n";
+        assert_eq!(effective_capabilities(status), Some(1 << CAP_SYS_ADMIN | 1 << CAP_NET_ADMIN));
         assert_eq!(effective_capabilities("Name:\teigw\n"), None);
     }
 
     #[test]
-    fn bpf_and_network_administration_are_needed() {
-        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_PERFMON", "CAP_NET_ADMIN"]);
-        let bpf = 1 << CAP_BPF | 1 << CAP_PERFMON;
-        assert_eq!(missing_capabilities(bpf), ["CAP_NET_ADMIN"]);
-        assert_eq!(missing_capabilities(1 << CAP_NET_ADMIN), ["CAP_BPF", "CAP_PERFMON"]);
-        assert!(missing_capabilities(bpf | 1 << CAP_NET_ADMIN).is_empty());
+    fn system_and_network_administration_are_needed() {
+        assert_eq!(missing_capabilities(0), ["CAP_SYS_ADMIN", "CAP_NET_ADMIN"]);
+        assert_eq!(missing_capabilities(1 << CAP_SYS_ADMIN), ["CAP_NET_ADMIN"]);
+        assert_eq!(missing_capabilities(1 << CAP_NET_ADMIN), ["CAP_SYS_ADMIN"]);
         assert!(missing_capabilities(1 << CAP_SYS_ADMIN | 1 << CAP_NET_ADMIN).is_empty());
     }
 
