@@ -101,7 +101,8 @@ impl Course {
         let before = self.reference;
         let fits = self.flow.as_ref().is_none_or(|flow| flow.takes(direction, &reading));
         let begins_entry = self.reference.add(direction, &reading, seen, fits);
-        if self.parted_by(Parting::Reopened) && !before.follows_answers() {
+        let is_answer = reading.kind == Kind::SynAck;
+        if is_answer && self.parted_by(Parting::Reopened) && !before.follows_answers() {
             // The reference lets answers to an opening pass that it does not know, but takes no
             // notice of them.
             self.reference.is_synchronised = before.is_synchronised;

@@ -34,7 +34,7 @@ pub(crate) enum Parting {
     /// Inside sent a SYN/ACK that is not about the openings. `eigw` ignored it; the reference
     /// takes it for a new one.
     StrayAnswer,
-    /// Inside reset something before outside had opened. `eigw` goes on when the sides do; the
+    /// A side reset something before outside had opened. `eigw` goes on when the sides do; the
     /// reference does not.
     ResetOpening,
     /// A reset from inside had other numbers than the connection. To `eigw` they mean nothing; the
@@ -64,6 +64,9 @@ impl Parting {
         match flow.judge(reading) {
             Judgement::Answers | Judgement::Opens if is_other => Some(Self::OpenedTwice),
             Judgement::AnswersOther => Some(Self::DroppedAnswer),
+            Judgement::Resets(_) if flow.is_checked() && known.opening.is_none() => {
+                Some(Self::ResetOpening)
+            }
             Judgement::Fits(_) if reading.kind == Kind::SynAck => {
                 sight.before.saw_opening_last().then_some(Self::AnsweredLate)
             }
@@ -145,8 +148,8 @@ pub(crate) struct Reference {
     entry: Option<Kind>,
     /// Why it has no entry any more.
     pub(crate) forgotten: Option<Forgotten>,
-    /// What it saw from outside first.
-    answer: Option<Kind>,
+    /// What it saw from outside: a bit for each kind.
+    answers: u8,
     /// Whether it took a SYN/ACK.
     pub(super) is_synchronised: bool,
     /// How many FINs it saw, of whichever side: one that comes again is the other side's to it.
@@ -176,7 +179,7 @@ impl Reference {
 
     /// Whether outside opened as well, and nobody has answered yet.
     pub(crate) fn is_crossing(self) -> bool {
-        self.answer == Some(Kind::Syn) && !self.is_synchronised
+        self.answers & 1 << Kind::Syn as u8 != 0 && !self.is_synchronised
     }
 
     /// Whether it saw a FIN or a reset.
@@ -199,7 +202,7 @@ impl Reference {
     pub(super) fn start_over(&mut self) {
         *self = Self {
             entry: self.entry,
-            answer: Some(Kind::SynAck),
+            answers: 1 << Kind::SynAck as u8,
             is_synchronised: true,
             last: Some(Kind::SynAck),
             ..Self::default()
@@ -223,16 +226,16 @@ impl Reference {
             }
             return false;
         }
-        let has_entry = self.entry.is_some() && self.forgotten.is_none() && self.answer.is_none();
+        let has_entry = self.entry.is_some() && self.forgotten.is_none() && self.answers == 0;
         let is_new = seen.reference == Some(CtState::New) && direction == Outbound && !has_entry;
         if is_new {
             *self = Self { entry: Some(reading.kind), ..Self::default() };
         }
-        if reading.kind == Kind::Rst && self.answer.is_none() {
+        if reading.kind == Kind::Rst && self.answers == 0 {
             self.forgotten = Some(Forgotten::Reset);
         }
         if direction == Inbound {
-            self.answer.get_or_insert(reading.kind);
+            self.answers |= 1 << reading.kind as u8;
         }
         self.is_synchronised |= reading.kind == Kind::SynAck;
         self.fins += u32::from(reading.kind == Kind::Fin);

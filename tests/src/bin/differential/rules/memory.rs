@@ -101,12 +101,12 @@ pub(crate) const RULES: &[Difference] = &[
         covers: |case| is_parted(case, Parting::StrayAnswer),
     },
     Difference {
-        name: "reset-of-old-connection",
-        what: "drops openings from outside after inside has reset what outside said before an \
-               answer, and takes answers all the same; for nftables the connection is over, or \
-               the reset does not count",
-        why: "RFC 9293 section 3.5.1: such a reset is for an old connection that outside \
-              remembers, and inside's opening still stands.",
+        name: "reset-of-opening",
+        what: "takes answers and acknowledgements after a reset that came before any answer, but \
+               no opening from outside; for nftables the connection is over, or the reset does \
+               not count",
+        why: "RFC 9293 section 3.5.1: such a reset may be for an old connection that only one \
+              side remembers, and inside's opening still stands.",
         parts_ways: true,
         covers: |case| is_parted(case, Parting::ResetOpening),
     },
