@@ -202,14 +202,17 @@ fn is_icmp_error(packet: &Packet) -> bool {
 /// Whether this is the answer to a ping.
 #[inline(always)]
 fn is_pong(packet: &Packet) -> bool {
-    packet.transport.kind == TransportKind::Icmp
-        && matches!(answered_type(packet), Some(icmp::ECHO_REQUEST | icmpv6::ECHO_REQUEST))
+    matches!(answered_type(packet), Some(icmp::ECHO_REQUEST | icmpv6::ECHO_REQUEST))
 }
 
-/// The type of the query that an ICMP message answers.
+/// The type of the query that an ICMP message answers, if this is one that does.
 #[inline(always)]
-const fn answered_type(packet: &Packet) -> Option<u8> {
-    match (packet.network.family, packet.transport.icmp.kind) {
+fn answered_type(packet: &Packet) -> Option<u8> {
+    let Transport { kind, icmp, .. } = packet.transport;
+    if kind != TransportKind::Icmp {
+        return None;
+    }
+    match (packet.network.family, icmp.kind) {
         (Family::Ipv4, icmp::ECHO_REPLY) => Some(icmp::ECHO_REQUEST),
         (Family::Ipv4, icmp::TIMESTAMP_REPLY) => Some(icmp::TIMESTAMP_REQUEST),
         (Family::Ipv6, icmpv6::ECHO_REPLY) => Some(icmpv6::ECHO_REQUEST),
@@ -333,10 +336,7 @@ impl Query {
     #[must_use]
     #[inline(always)]
     fn of_answer(packet: &Packet) -> Self {
-        let selector = match answered_type(packet) {
-            Some(kind) if packet.transport.kind == TransportKind::Icmp => kind.into(),
-            Some(_) | None => packet.transport.ports.source,
-        };
+        let selector = answered_type(packet).map_or(packet.transport.ports.source, u16::from);
         let direction = Direction::Inbound;
         Self { selector, direction, ..Self::of_opening(packet, Direction::Outbound) }
     }

@@ -69,11 +69,7 @@ fn judge<B: PacketBytes, T: Tables>(
         return admission::flowless(config, tables, workspace);
     };
     *key = flow_key;
-    if packet.is_tcp() {
-        parse::tcp_options(bytes, packet);
-    } else if packet.is_sctp() {
-        parse::sctp_chunks(bytes, packet);
-    }
+    parse::what_states_need(bytes, packet);
     let found = match find_live(key, config, tables) {
         // The flow may have moved between the two lookups.
         Err(Reason::NoFlow) => find_established(key, config, tables).ok_or(Reason::NoFlow),

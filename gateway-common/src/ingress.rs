@@ -125,11 +125,7 @@ fn on_flow<B: PacketBytes, T: Tables>(
         Ok(found) => found,
         Err(reason) => return reason,
     };
-    if packet.is_tcp() {
-        parse::tcp_options(bytes, packet);
-    } else if packet.is_sctp() {
-        parse::sctp_chunks(bytes, packet);
-    }
+    parse::what_states_need(bytes, packet);
     match flow::inbound(packet, &found.slot, found.now, update) {
         Ok(()) if admission::is_current(&found, config) => {
             found.commit(key, update, tables);

@@ -41,6 +41,17 @@ fn upper_layer<B: PacketBytes>(bytes: &B, packet: &mut Packet) -> Result<(), Rea
     Ok(())
 }
 
+/// Looks at what only the states of a flow are told by: TCP options, SCTP chunks. Most packets that
+/// drop never come here.
+#[inline(always)]
+pub fn what_states_need<B: PacketBytes>(bytes: &B, packet: &mut Packet) {
+    if packet.is_tcp() {
+        tcp_options(bytes, packet);
+    } else if packet.is_sctp() {
+        sctp_chunks(bytes, packet);
+    }
+}
+
 /// Packets and bytes as they cross the wire: each segment of an offloaded packet carries its own
 /// copy of the headers.
 #[inline(always)]

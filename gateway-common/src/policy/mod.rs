@@ -212,19 +212,20 @@ fn by_rules<'t, T: PolicyTables>(
     decision: &mut Decision,
 ) -> Option<Ruling> {
     let mut index = tables.first_match(&fields);
+    if index >= NO_TABLE {
+        return without_match(index);
+    }
     let mut rule = tables.rule(index);
-    if index < NO_TABLE && rule.shadow != 0 {
+    if rule.shadow != 0 {
         // It would have decided; who does comes behind it.
         decision.shadow = index;
         let Some(live) = tables.class(live) else { return Some(Ruling::NoPolicy) };
         fields.protocol = live;
         index = tables.first_match(&fields);
+        if index >= NO_TABLE {
+            return without_match(index);
+        }
         rule = tables.rule(index);
-    }
-    match index {
-        NO_RULE => return None,
-        NO_TABLE => return Some(Ruling::NoPolicy),
-        _ => {}
     }
     decision.rule = index;
     decision.log = rule.log != 0;
@@ -232,6 +233,12 @@ fn by_rules<'t, T: PolicyTables>(
         Action::Allow => Ruling::RuleAllowed,
         Action::Deny => Ruling::RuleDenied,
     })
+}
+
+/// What a search says that found no rule: nothing, or that the tables are incomplete.
+#[inline(always)]
+const fn without_match(index: u32) -> Option<Ruling> {
+    if index == NO_RULE { None } else { Some(Ruling::NoPolicy) }
 }
 
 /// Whether the first matching rule replaces this ruling, which was made without rules.
@@ -264,14 +271,6 @@ fn by_addresses<T: PolicyTables>(
         }
     }
     Some(by_route(Route::decode(inside.route), query.direction))
-}
-
-/// Whether a subnet covers `address`. An inbound packet with such a source claims to come from
-/// inside; nor does anything that inside sends there find an answer.
-#[must_use]
-#[inline(always)]
-pub fn is_covered<T: PolicyTables>(tables: &T, address: &Address) -> bool {
-    tables.class_of(Field::Inside, address).is_some_and(|class| class.subnet != NO_SUBNET)
 }
 
 /// What is said to a packet whose inside address no subnet can cover, since there is none.

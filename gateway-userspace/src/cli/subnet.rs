@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use gateway_common::{counter::Hits, flow::FlowEntry, timeouts::Ticks, tuple::FlowKey};
 use ipnet::IpNet;
 
-use super::{Context, Result, select, values};
+use super::{Context, Result, flow::LiveFlows, select, values};
 use crate::{
     datapath::{Gateway, GatewayName, PolicyInForce},
     view::{FlowSumView, SubnetHitsView, SubnetListView, age_ms},
@@ -43,11 +43,9 @@ pub(super) fn run(context: &Context, args: &SubnetArgs) -> Result<SubnetListView
 
 fn show(gateway: &Gateway) -> Result<SubnetListView> {
     let in_force = gateway.policy()?;
-    let (now, config) = (gateway.now()?, gateway.config()?);
-    let flows = gateway.flows()?.into_iter().map(|(_, key, entry)| (key, entry));
-    let live = flows.filter(|(key, entry)| entry.is_live(key, now, &config));
+    let LiveFlows { flows, now, config, .. } = LiveFlows::read(gateway)?;
     let prefixes: Vec<_> = in_force.policy.subnets.iter().map(|subnet| subnet.prefix).collect();
-    let sums = sums(&prefixes, live);
+    let sums = sums(&prefixes, flows.into_iter());
     Ok(view(&in_force, &sums, now, config.ticks_per_sec))
 }
 

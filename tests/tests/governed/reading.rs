@@ -38,17 +38,12 @@ pub(crate) enum Word {
 pub(crate) fn inbound(policy: &Policy, packet: &Packet) -> Word {
     let (inside, outside) = (packet.network.destination.to_ip(), packet.network.source.to_ip());
     let kind = packet.transport.kind;
-    let selector = if kind == TransportKind::Icmp {
-        packet.transport.icmp.kind.into()
-    } else {
-        packet.transport.ports.destination
-    };
     let question = Question {
         direction: Direction::Inbound,
         inside,
         outside,
         protocol: packet.network.protocol,
-        selector,
+        selector: selector(packet),
         asks_rules: kind != TransportKind::LaterFragment,
     };
     if subnet_of(policy, outside).is_some() {
@@ -72,17 +67,12 @@ pub(crate) fn outbound(policy: &Policy, packet: &Packet) -> Word {
             Family::Ipv4 => matches!(packet.transport.icmp.kind, 3 | 11 | 12),
             Family::Ipv6 => matches!(packet.transport.icmp.kind, 1..=4),
         };
-    let selector = if kind == TransportKind::Icmp {
-        packet.transport.icmp.kind.into()
-    } else {
-        packet.transport.ports.destination
-    };
     let question = Question {
         direction: Direction::Outbound,
         inside,
         outside,
         protocol: packet.network.protocol,
-        selector,
+        selector: selector(packet),
         asks_rules: kind != TransportKind::LaterFragment && !is_error,
     };
     question.route_and_rules(policy)
@@ -110,6 +100,16 @@ pub(crate) fn answered(policy: &Policy, packet: &Packet) -> Word {
         return Word::Unsolicited;
     }
     inbound(policy, &question)
+}
+
+/// What rules ask for beside protocol and addresses, of a packet that opens something.
+fn selector(packet: &Packet) -> u16 {
+    let transport = &packet.transport;
+    if transport.kind == TransportKind::Icmp {
+        transport.icmp.kind.into()
+    } else {
+        transport.ports.destination
+    }
 }
 
 /// Whether another host sends from an address that is not inside.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     config::Config,
-    packet::{TcpHeader, TcpOptions},
+    packet::{Packet, TcpHeader, TcpOptions},
     timeouts::{Ticks, TimeoutClass},
     tuple::{Direction, FlowKey},
     verdict::Reason,
@@ -122,15 +122,10 @@ impl Connection {
     }
 
     fn apply(&mut self, direction: Direction, trace: &Trace) {
-        self.entry.apply(&FlowUpdate {
-            direction,
-            packets: 1,
-            bytes: 40,
-            seen: if trace.refreshes { self.now } else { Ticks(0) },
-            reset: if trace.resets { self.now } else { Ticks(0) },
-            tracking: trace.tracking,
-            marks: trace.marks,
-        });
+        let packet = Packet { packets: 1, wire_bytes: 40, ..Packet::default() };
+        let mut update = FlowUpdate::default();
+        update.set(&packet, direction, self.now, trace);
+        self.entry.apply(&update);
     }
 
     /// A segment with these numbers, one second after the one before. The sender does not

@@ -5,7 +5,7 @@ mod table;
 
 use clap::{Args, Subcommand};
 use filter::Filter;
-use table::LiveFlows;
+pub(super) use table::LiveFlows;
 
 use super::{Context, Failure, Result, select, values};
 use crate::{

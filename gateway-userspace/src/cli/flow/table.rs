@@ -11,17 +11,20 @@ use crate::{
 
 /// A moment's view of the flow tables.
 #[derive(Clone, Debug)]
-pub(super) struct LiveFlows {
-    flows: Vec<(FlowKey, FlowEntry)>,
+pub(in crate::cli) struct LiveFlows {
+    /// The flows, sorted.
+    pub(in crate::cli) flows: Vec<(FlowKey, FlowEntry)>,
     /// Flows that are over but not yet deleted.
     expired: Vec<FlowKey>,
-    now: Ticks,
-    config: Config,
+    /// When that was.
+    pub(in crate::cli) now: Ticks,
+    /// The configuration in force then.
+    pub(in crate::cli) config: Config,
 }
 
 impl LiveFlows {
     /// Reads both tables.
-    pub(super) fn read(gateway: &Gateway) -> Result<Self> {
+    pub(in crate::cli) fn read(gateway: &Gateway) -> Result<Self> {
         let (now, config) = (gateway.now()?, gateway.config()?);
         let flows = gateway.flows()?.into_iter().map(|(_, key, entry)| (key, entry)).collect();
         Ok(Self::new(flows, now, &config))

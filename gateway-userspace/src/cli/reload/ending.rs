@@ -9,7 +9,7 @@ use gateway_common::{
 };
 
 use crate::{
-    cli::Result,
+    cli::{Result, flow::LiveFlows},
     datapath::Gateway,
     policy::{CompiledPolicy, HostTables},
     settings::Policy,
@@ -33,10 +33,8 @@ pub(super) struct EndingFlows {
 impl EndingFlows {
     /// Judges every live flow as the packet path would at its next packet.
     pub(super) fn find(gateway: &Gateway, policy: &CompiledPolicy) -> Result<Self> {
-        let (now, config) = (gateway.now()?, gateway.config()?);
-        let flows = gateway.flows()?.into_iter().map(|(_, key, entry)| (key, entry));
-        let live = flows.filter(|(key, entry)| entry.is_live(key, now, &config));
-        Ok(Self { flows: ending(live, policy), now, config })
+        let LiveFlows { flows, now, config, .. } = LiveFlows::read(gateway)?;
+        Ok(Self { flows: ending(flows.into_iter(), policy), now, config })
     }
 
     pub(super) fn len(&self) -> usize {
@@ -63,11 +61,7 @@ fn ending(
         let decision = tables.decide(&Query::of_flow(&key, entry.outbound.marks));
         (!decision.ruling.allows()).then_some(EndingFlow { key, entry, decision })
     };
-    let mut ending: Vec<_> = flows.filter_map(judge).collect();
-    ending.sort_by_key(|EndingFlow { key, .. }| {
-        (key.protocol, key.family, key.inside, key.outside, key.inside_port, key.outside_port)
-    });
-    ending
+    flows.filter_map(judge).collect()
 }
 
 fn rule(decision: &Decision, policy: &Policy) -> Option<RuleRefView> {

@@ -58,12 +58,12 @@ pub(super) fn vlan(flow: &FlowView) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    #[test]
-    fn flows_stand_in_aligned_columns() {
-        let tcp = FlowView {
+    /// A TCP flow.
+    pub(in super::super) fn tcp() -> FlowView {
+        FlowView {
             proto: "tcp".to_owned(),
             family: "ipv6",
             local: "2a00:1::5".parse().expect("address"),
@@ -80,7 +80,12 @@ mod tests {
             age_ms: 1_200,
             idle_ms: 20,
             expires_in_ms: 7_439_980,
-        };
+        }
+    }
+
+    #[test]
+    fn flows_stand_in_aligned_columns() {
+        let tcp = tcp();
         let ping = FlowView {
             proto: "icmp".to_owned(),
             family: "ipv4",

@@ -96,7 +96,7 @@ fn reference(rule: &RuleRefView) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::view::FlowView;
+    use crate::{output::plain::flow::tests::tcp, view::FlowView};
 
     const SIZE: PolicySizeView = PolicySizeView { rules: 2, subnets: 1, prefixes: 7 };
 
@@ -128,22 +128,11 @@ note: the file is old
     #[test]
     fn a_preview_lists_what_would_end_and_why() {
         let flow = FlowView {
-            proto: "tcp".to_owned(),
             family: "ipv4",
             local: "192.0.2.1".parse().expect("address"),
-            local_port: 40_000,
             remote: "198.51.100.7".parse().expect("address"),
             remote_port: 25,
-            vlan: None,
-            vlan_inner: None,
-            state: "established",
-            packets_out: 3,
-            bytes_out: 222,
-            packets_in: 2,
-            bytes_in: 150,
-            age_ms: 1_200,
-            idle_ms: 20,
-            expires_in_ms: 7_439_980,
+            ..tcp()
         };
         let rule = RuleRefView { number: 2, name: Some("no-mail".to_owned()) };
         let by_rule = EndingFlowView { flow, reason: "rule-denied", rule: Some(rule) };

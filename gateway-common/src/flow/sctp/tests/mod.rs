@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::{super::FlowUpdate, *};
 use crate::{
     config::Config,
+    packet::Packet,
     timeouts::Ticks,
     tuple::{
         Direction::{Inbound, Outbound as Out},
@@ -115,15 +116,10 @@ impl Association {
     }
 
     fn apply(&mut self, direction: Direction, trace: &Trace) {
-        self.entry.apply(&FlowUpdate {
-            direction,
-            packets: 1,
-            bytes: 40,
-            seen: if trace.refreshes { self.now } else { Ticks(0) },
-            reset: if trace.resets { self.now } else { Ticks(0) },
-            tracking: trace.tracking,
-            marks: trace.marks,
-        });
+        let packet = Packet { packets: 1, wire_bytes: 40, ..Packet::default() };
+        let mut update = FlowUpdate::default();
+        update.set(&packet, direction, self.now, trace);
+        self.entry.apply(&update);
     }
 
     /// Each packet comes one second after the one before.
