@@ -2,7 +2,7 @@
 
 /// Grows with every change to the layout or meaning of a shared map.
 /// `pod::tests::layout_changes_need_a_new_abi_version` fails when the layout changes silently.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Names of maps and programs, as they appear in the BPF object and as pins.
 pub mod name {
@@ -59,6 +59,19 @@ pub mod name {
     /// Ring of [`Unsolicited`](crate::rejection::Unsolicited): openings from outside that were
     /// dropped, for `delayed_reject`.
     pub const REJECTS: &str = "REJECTS";
+    /// Ring of [`FlowRecord`](crate::record::FlowRecord): every flow that ended.
+    pub const RECORDS: &str = "RECORDS";
+    /// Array with one `u64`: how many flows have ended so far, recorded or not.
+    pub const RECORDS_WRITTEN: &str = "RECORDS_WRITTEN";
+    /// Array with one `u32`: all bits of [`want`](crate::observe::want) that any observer has.
+    pub const OBSERVED: &str = "OBSERVED";
+    /// Array of [`Watch`](crate::observe::Watch): what each observer wants.
+    pub const WATCHES: &str = "WATCHES";
+    /// Array of [`WatchCount`](crate::observe::WatchCount), one for each observer.
+    pub const WATCH_COUNTS: &str = "WATCH_COUNTS";
+    /// Array of rings, one for each observer: of [`PacketRecord`](crate::observe::PacketRecord) or,
+    /// when it watches flows, of [`FlowRecord`](crate::record::FlowRecord).
+    pub const OBSERVERS: &str = "OBSERVERS";
     /// Per-CPU array of [`Counter`](crate::counter::Counter), indexed by
     /// [`Reason::slot`](crate::verdict::Reason::slot).
     pub const VERDICTS: &str = "VERDICTS";
@@ -75,6 +88,10 @@ pub mod name {
     /// The program that user space runs to delete a flow: takes a
     /// [`FlowKey`](crate::tuple::FlowKey) as its packet, returns 1 if there was such a flow.
     pub const FORGET: &str = "forget";
+    /// The program that user space runs to remove expired flows: takes up to
+    /// [`RECLAIMED_MAX`](crate::limits::RECLAIMED_MAX) flow keys as its packet, returns how many of
+    /// them were expired.
+    pub const RECLAIM: &str = "reclaim";
 }
 
 /// The maps of a policy that the packet path decides and counts with.

@@ -15,10 +15,10 @@ use network_types::ip::IpProto;
 
 use crate::{
     config::Config,
-    endpoint,
+    counter::FlowEvent,
+    ending, endpoint,
     flow::{FlowUpdate, mark, sctp::Message, tcp::Segment},
     gateway::{Found, Workspace, find_live},
-    host,
     packet::{Packet, TcpHeader, Transport, TransportKind},
     policy::{Decision, NO_RULE, Query, Ruling, Scope},
     related,
@@ -235,7 +235,8 @@ pub fn review_inbound<T: Tables>(config: &Config, tables: &T, workspace: &mut Wo
     if !review(&found.slot, config, tables, workspace) {
         return Reason::PolicyRevoked;
     }
-    found.commit(&workspace.key, &workspace.update, tables);
+    let is_news = found.commit(&workspace.key, &workspace.update, tables);
+    workspace.note_change(is_news);
     Reason::Flow
 }
 
@@ -272,21 +273,25 @@ pub fn end_outdated<T: Tables>(
     let Workspace { packet, key, update, .. } = workspace;
     let is_admitted = found.slot.read().outbound.marks & mark::ADMITTED != 0;
     let segment = packet.segment();
-    let reason = match (is_allowed, is_admitted) {
-        (true, true) if segment == Some(Segment::SynAck) => Reason::Published,
+    let (reason, event) = match (is_allowed, is_admitted) {
+        (true, true) if segment == Some(Segment::SynAck) => {
+            (Reason::Published, FlowEvent::Replaced)
+        }
         (true, _) => return None,
-        (false, false) => Reason::PolicyRevoked,
+        (false, false) => (Reason::PolicyRevoked, FlowEvent::Revoked),
         (false, true) if segment == Some(Segment::Syn) => return None,
         (false, true) => {
             // What inside repeats of it would open a flow of its own. So it stays as one that was
             // reset, until inside has been silent for the closing timeout.
             let direction = Direction::Outbound;
-            *update = FlowUpdate { direction, reset: found.now, ..FlowUpdate::default() };
-            found.commit(key, update, tables);
+            let (reset, marks) = (found.now, mark::REVOKED);
+            *update = FlowUpdate { direction, reset, marks, ..FlowUpdate::default() };
+            let is_news = found.commit(key, update, tables);
+            workspace.note_change(is_news);
             return Some(Reason::PolicyRevoked);
         }
     };
-    host::forget(key, tables);
+    ending::end(key, event, tables);
     Some(reason)
 }
 

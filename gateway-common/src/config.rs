@@ -44,6 +44,13 @@ impl Prefix {
         self.address
     }
 
+    /// Whether every address is in it.
+    #[must_use]
+    #[inline(always)]
+    pub fn is_all(&self) -> bool {
+        self.mask == Address::UNSPECIFIED
+    }
+
     /// How many bits must match, counted in the mapped form.
     #[must_use]
     pub const fn len(&self) -> u32 {

@@ -23,10 +23,11 @@ pub struct Hits {
 }
 
 /// Things that happen to flows, as opposed to packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum FlowEvent {
     /// A flow was opened.
+    #[default]
     Created,
     /// A flow moved from `half_open` to `established`.
     Promoted,
@@ -38,19 +39,44 @@ pub enum FlowEvent {
     HostShareFull,
     /// A flow was opened beyond its inside host's allowance.
     HostOverflow,
-    /// Such a flow made room for the next one.
+    /// Such a flow made room for the next one, and ended.
     HostRecycled,
+    /// A flow got new marks or was reset, so that its state may be another one. That is only told to
+    /// those who watch, and not counted.
+    Changed,
+    /// A flow ended: it was idle for longer than its timeout.
+    Expired,
+    /// A flow ended: both sides had closed the connection.
+    Closed,
+    /// A flow ended: one side had reset the connection.
+    Reset,
+    /// A flow ended: an operator deleted it.
+    Deleted,
+    /// A flow ended: the policy in force did not allow it any more.
+    Revoked,
+    /// A flow ended: inside opened another one with the same key while it was live.
+    Replaced,
+    /// A flow ended, but its record found no room in the ring.
+    RecordLost,
 }
 
 impl FlowEvent {
     /// Every event, in slot order.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 14] = [
         Self::Created,
         Self::Promoted,
         Self::EstablishedFull,
         Self::HostShareFull,
         Self::HostOverflow,
         Self::HostRecycled,
+        Self::Changed,
+        Self::Expired,
+        Self::Closed,
+        Self::Reset,
+        Self::Deleted,
+        Self::Revoked,
+        Self::Replaced,
+        Self::RecordLost,
     ];
 
     /// The name used in output and metrics.
@@ -63,6 +89,36 @@ impl FlowEvent {
             Self::HostShareFull => "host-share-full",
             Self::HostOverflow => "host-overflow",
             Self::HostRecycled => "host-recycled",
+            Self::Changed => "changed",
+            Self::Expired => "expired",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Deleted => "deleted",
+            Self::Revoked => "revoked",
+            Self::Replaced => "replaced",
+            Self::RecordLost => "record-lost",
+        }
+    }
+
+    /// Whether this is how a flow ends; of every flow that ends so there is a record.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_end(self) -> bool {
+        match self {
+            Self::HostRecycled
+            | Self::Expired
+            | Self::Closed
+            | Self::Reset
+            | Self::Deleted
+            | Self::Revoked
+            | Self::Replaced => true,
+            Self::Created
+            | Self::Promoted
+            | Self::EstablishedFull
+            | Self::HostShareFull
+            | Self::HostOverflow
+            | Self::Changed
+            | Self::RecordLost => false,
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::{
     bytes::PacketBytes,
     config::Config,
     counter::FlowEvent,
-    endpoint,
+    ending, endpoint,
     flow::{self, FlowEntry, FlowHalf, OutboundStep, mark},
     fragment,
     gateway::{
@@ -36,7 +36,9 @@ pub fn handle<B: PacketBytes, T: Tables>(
     };
     let outcome = match find_packet(bytes, config, &mut workspace.packet) {
         Ok(()) => {
+            workspace.has_news = false;
             let reason = judge(bytes, config, tables, workspace);
+            workspace.tell_news(tables);
             Outcome::of_packet(&workspace.packet, reason)
         }
         Err(reason) => Outcome::of_frame(bytes, reason),
@@ -116,7 +118,7 @@ fn on_flow<T: Tables>(
         OutboundStep::Reopen => return None,
     }
     let FlowHalf { seen: last_sent, marks, .. } = found.slot.read().outbound;
-    found.commit(key, update, tables);
+    let is_news = found.commit(key, update, tables);
     if found.table == Table::HalfOpen && update.proves_flow() {
         let is_due =
             marks & mark::CONFIRMED == 0 || is_another_second(last_sent, found.now, config);
@@ -125,6 +127,7 @@ fn on_flow<T: Tables>(
         }
     }
     fragment::renew_peer(key, last_sent, found.now, config, tables);
+    workspace.note_change(is_news);
     Some(Reason::Flow)
 }
 
@@ -189,12 +192,18 @@ fn open<T: Tables>(
     let is_within = host::charge(&host, now, config, tables);
     let overflow = if is_within { 0 } else { mark::OVERFLOW };
     stored.outbound.marks |= *admission_marks | overflow;
-    match tables.open(key, stored, replace) {
+    // Whoever else ends the old flow removes what has its key in a moment, so that nothing may be
+    // stored over it.
+    let replace = match replace {
+        Replace::Yes if !ending::make_way(key, now, config, tables) => Replace::No,
+        replace => replace,
+    };
+    match store(replace, key, stored, config, tables) {
         Opening::Done => {}
         // The first packets of a flow may leave on two CPUs at once; the loser joins (E151).
         Opening::Exists => {
             if let Ok(found) = find_live(key, config, tables) {
-                found.commit(key, update, tables);
+                _ = found.commit(key, update, tables);
             }
             if is_within {
                 host::refund(&host, config, tables);
@@ -208,7 +217,30 @@ fn open<T: Tables>(
         tables.release(&host);
     }
     tables.count(FlowEvent::Created);
+    (workspace.has_news, workspace.news) = (true, FlowEvent::Created);
     fragment::note_peer(key, now, config, tables);
     endpoint::note(key, now, config, tables);
     Reason::FlowCreated
+}
+
+/// How often storing a flow is tried while somebody else removes the old one.
+const STORE_TRIES: usize = 1;
+
+/// Stores a new flow. What stands in its way is live, which is for the caller to join, or is about
+/// to be removed; if that takes long, the packet has to be sent again.
+#[inline(always)]
+fn store<T: Tables>(
+    replace: Replace,
+    key: &FlowKey,
+    entry: &FlowEntry,
+    config: &Config,
+    tables: &T,
+) -> Opening {
+    for _ in 0..STORE_TRIES {
+        let opening = tables.open(key, entry, replace);
+        if opening != Opening::Exists || find_live(key, config, tables).is_ok() {
+            return opening;
+        }
+    }
+    Opening::Failed
 }

@@ -3,6 +3,7 @@
 use crate::{
     bytes::PacketBytes,
     config::Config,
+    counter::FlowEvent,
     flow::{FlowEntry, FlowUpdate},
     local, martian,
     packet::Packet,
@@ -24,19 +25,21 @@ pub struct Outcome {
     pub packets: u32,
     /// Bytes to count.
     pub bytes: u64,
+    /// Whether the frame was parsed: the workspace has its packet, not that of an earlier one.
+    pub is_parsed: bool,
 }
 
 impl Outcome {
     /// The outcome of a frame of which nothing more is known.
     #[inline(always)]
     pub fn of_frame<B: PacketBytes>(bytes: &B, reason: Reason) -> Self {
-        Self { reason, packets: bytes.segments(), bytes: bytes.len() as u64 }
+        Self { reason, packets: bytes.segments(), bytes: bytes.len() as u64, is_parsed: false }
     }
 
     /// The outcome of a parsed packet.
     #[inline(always)]
     pub const fn of_packet(packet: &Packet, reason: Reason) -> Self {
-        Self { reason, packets: packet.packets, bytes: packet.wire_bytes }
+        Self { reason, packets: packet.packets, bytes: packet.wire_bytes, is_parsed: true }
     }
 }
 
@@ -61,8 +64,29 @@ pub struct Workspace {
     pub query: Query,
     /// What it says.
     pub decision: Decision,
+    /// Whether something happened to the packet's flow that is worth telling.
+    pub has_news: bool,
+    /// What it is.
+    pub news: FlowEvent,
     /// Marks that a flow gets by the way it was let through; see [`admission`](crate::admission).
     pub admission_marks: u32,
+}
+
+impl Workspace {
+    /// Notes that the flow's state may be another one, if `is_news`.
+    #[inline(always)]
+    pub(crate) fn note_change(&mut self, is_news: bool) {
+        (self.has_news, self.news) = (is_news, FlowEvent::Changed);
+    }
+
+    /// Tells those who watch what happened to the packet's flow. It comes at the end of the walk,
+    /// where less is on the stack.
+    #[inline(always)]
+    pub(crate) fn tell_news<T: Tables>(&self, tables: &T) {
+        if self.has_news {
+            tables.tell(&self.key, self.news);
+        }
+    }
 }
 
 /// Finds the IP packet in a frame.
@@ -108,12 +132,19 @@ pub struct Found<S> {
 }
 
 impl<S: FlowSlot> Found<S> {
-    /// Records what a packet changes.
+    /// Records what a packet changes; whether the flow's state may be another one now.
     #[inline(always)]
-    pub fn commit<T: Tables<Slot = S>>(&self, key: &FlowKey, update: &FlowUpdate, tables: &T) {
-        if self.slot.commit(update) == Commit::Moved {
+    pub fn commit<T: Tables<Slot = S>>(
+        &self,
+        key: &FlowKey,
+        update: &FlowUpdate,
+        tables: &T,
+    ) -> bool {
+        let Commit { is_news, is_moved } = self.slot.commit(update);
+        if is_moved {
             tables.follow(key, &self.slot, update);
         }
+        is_news
     }
 }
 

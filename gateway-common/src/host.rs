@@ -16,6 +16,7 @@
 use crate::{
     config::Config,
     counter::FlowEvent,
+    ending,
     flow::{FlowEntry, mark},
     tables::{FlowSlot, Table, Tables},
     timeouts::Ticks,
@@ -65,11 +66,19 @@ impl Paid {
     #[must_use]
     #[inline(always)]
     pub fn charge(self, now: Ticks, config: &Config) -> Option<Self> {
+        self.advance(config.opening_cost, config.opening_credit, now)
+    }
+
+    /// After something that costs `cost`, where never more than `credit` may be owed; `None` when
+    /// that does not suffice.
+    #[must_use]
+    #[inline(always)]
+    pub fn advance(self, cost: Span, credit: Span, now: Ticks) -> Option<Self> {
         let now = Span::from(now).0;
-        let latest = now + config.opening_credit.0;
+        let latest = now + credit.0;
         // What lies further ahead than can be is left from another configuration.
         let paid_until = if self.0 > latest { now } else { self.0.max(now) };
-        let paid = paid_until + config.opening_cost.0;
+        let paid = paid_until + cost.0;
         (paid <= latest).then_some(Self(paid))
     }
 
@@ -118,19 +127,9 @@ pub fn overflow<T: Tables>(flow: &FlowKey, created: Ticks, config: &Config, tabl
     let FlowEntry { outbound, created, .. } = slot.read();
     let is_confirmed = outbound.has(mark::CONFIRMED);
     let is_the_same = created == previous.created && previous.key != *flow && !is_confirmed;
-    if is_the_same && tables.remove(Table::HalfOpen, &previous.key) {
-        tables.count(FlowEvent::HostRecycled);
+    if is_the_same {
+        ending::end_in(Table::HalfOpen, &previous.key, &slot, FlowEvent::HostRecycled, tables);
     }
-}
-
-/// Removes a flow from both tables; whether there was one.
-#[inline(always)]
-pub fn forget<T: Tables>(flow: &FlowKey, tables: &T) -> bool {
-    let was_established = tables.remove(Table::Established, flow);
-    if was_established {
-        tables.release(&HostKey::of(flow));
-    }
-    tables.remove(Table::HalfOpen, flow) || was_established
 }
 
 #[cfg(test)]

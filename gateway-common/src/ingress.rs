@@ -38,7 +38,9 @@ pub fn handle<B: PacketBytes, T: Tables>(
     if let Err(reason) = find_packet(bytes, config, &mut workspace.packet) {
         return Outcome::of_frame(bytes, reason);
     }
+    workspace.has_news = false;
     let reason = judge(bytes, config, tables, workspace);
+    workspace.tell_news(tables);
     Outcome::of_packet(&workspace.packet, reason)
 }
 
@@ -128,7 +130,8 @@ fn on_flow<B: PacketBytes, T: Tables>(
     parse::what_states_need(bytes, packet);
     match flow::inbound(packet, &found.slot, found.now, update) {
         Ok(()) if admission::is_current(&found, config) => {
-            found.commit(key, update, tables);
+            let is_news = found.commit(key, update, tables);
+            workspace.note_change(is_news);
             Reason::Flow
         }
         // Until a review says otherwise.

@@ -101,9 +101,29 @@ pub const QUOTED_BYTES_MAX: usize = 128;
 /// and a multiple of the page size.
 pub const REJECTS_BYTES: usize = 65_536;
 
+/// Bytes of the ring in which the records of flows that ended wait for the process that keeps them:
+/// more than 20,000 records. A power of two and a multiple of the page size.
+pub const RECORDS_BYTES: usize = 4 << 20;
+
+/// Flows that are reclaimed in one go.
+pub const RECLAIMED_MAX: usize = 64;
+
+/// Observers at a time.
+pub const OBSERVERS_MAX: usize = 4;
+
+/// Bytes of an observer's ring; a power of two and a multiple of the page size.
+pub const OBSERVER_RING_BYTES: usize = 1 << 20;
+
+/// Bytes of a packet that an observer gets; a power of two.
+pub const SNAP_BYTES_MAX: usize = 256;
+
+/// Words of a set of reasons; a power of two.
+pub const OBSERVED_REASON_WORDS: usize = 2;
+
 /// Interfaces one gateway may protect.
 pub const UPLINKS_MAX: usize = 16;
 
+const _: () = assert!(crate::verdict::Reason::COUNT <= 64 * OBSERVED_REASON_WORDS);
 const _: () = assert!(RULES_MAX.is_multiple_of(64));
 const _: () = assert!(PEER_RENEW_SECS < PEER_SECS);
 const _: () = assert!(size_of::<crate::flow::FlowEntry>() <= 128);

@@ -236,6 +236,21 @@ impl Packet {
         Some(key(&self.network, self.vlan, direction, inside_port, outside_port))
     }
 
+    /// Who on the two sides, as far as that can be told: ports are zero where there are none.
+    #[must_use]
+    #[inline(always)]
+    pub fn parties(&self, direction: Direction) -> FlowKey {
+        let Transport { kind, ports, .. } = self.transport;
+        let has_ports =
+            matches!(kind, TransportKind::Tcp | TransportKind::Sctp | TransportKind::Ports);
+        let (inside_port, outside_port) = match (has_ports, direction) {
+            (false, _) => (0, 0),
+            (true, Direction::Inbound) => (ports.destination, ports.source),
+            (true, Direction::Outbound) => (ports.source, ports.destination),
+        };
+        key(&self.network, self.vlan, direction, inside_port, outside_port)
+    }
+
     /// What a TCP segment is; `None` for other protocols and for flags that no host sends.
     #[must_use]
     #[inline(always)]

@@ -14,10 +14,12 @@ use crate::{
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Span},
     limits::{
-        MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX, PREFIX_LENGTHS_MAX, QUOTED_BYTES_MAX,
-        RULE_AGGREGATE_WORDS,
+        MARTIAN_EXCEPTIONS_MAX, OBSERVED_REASON_WORDS, PASS_ETHERTYPES_MAX, PREFIX_LENGTHS_MAX,
+        QUOTED_BYTES_MAX, RULE_AGGREGATE_WORDS, SNAP_BYTES_MAX,
     },
+    observe::{PacketRecord, Watch, WatchCount},
     policy::{AddressClass, Class, Levels, PrefixKey, ProtocolClasses, Rule, Summary, Words},
+    record::FlowRecord,
     rejection::Unsolicited,
     timeouts::{Ticks, TimeoutClass},
     tuple::{Address, FlowKey, VlanPath},
@@ -76,6 +78,17 @@ shared!(EndpointKey, 24, {
     address: Address, port: u16, protocol: u8, family: u8, vlan: VlanPath,
 });
 shared!(Unsolicited, 176, { key: FlowKey, quoted_len: u32, quoted: [u8; QUOTED_BYTES_MAX] });
+shared!(FlowRecord, 192, { serial: u64, at: Ticks, entry: FlowEntry, key: FlowKey, event: u32 });
+shared!(Watch, 120, {
+    cost: Span, credit: Span, reasons: [u64; OBSERVED_REASON_WORDS], wants: u32, directions: u32,
+    protocol: u32, inside_port: u32, outside_port: u32, zero: u32, inside: Prefix, outside: Prefix,
+});
+shared!(WatchCount, 32, { paid: u64, reported: u64, limited: u64, lost: u64 });
+shared!(PacketRecord, 352, {
+    at: Ticks, counted_bytes: u64, key: FlowKey, reason: u32, direction: u32, ifindex: u32,
+    rule: u32, subnet: u32, counted_packets: u32, frame_bytes: u32, offloaded_vlan: u32,
+    snap_bytes: u32, snap: [u8; SNAP_BYTES_MAX],
+});
 shared!(Hits, 24, { count: Counter, last: Ticks });
 shared!(ProtocolClasses, 8, { all: u32, live: u32 });
 shared!(Class, 40, { aggregate: Words, starts: [u32; RULE_AGGREGATE_WORDS], zero: u32 });

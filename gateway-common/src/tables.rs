@@ -68,14 +68,14 @@ pub enum Promotion {
     Full,
 }
 
-/// What became of an update.
+/// What became of an update, which was made in any case.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commit {
-    /// It was made.
-    Done,
-    /// It was made, but another CPU is moving the flow and may not see it any more.
-    Moved,
+pub struct Commit {
+    /// It added marks or reset the connection, so that the flow's state may be another one.
+    pub is_news: bool,
+    /// Another CPU is moving the flow and may not see it any more.
+    pub is_moved: bool,
 }
 
 /// A flow found in a table.
@@ -90,6 +90,10 @@ pub trait FlowSlot {
     /// Notes that the policy of this generation allows the flow. If that is lost, the policy is
     /// asked once more.
     fn renew(&self, generation: u32);
+
+    /// Sets [`mark::ENDED`](crate::flow::mark::ENDED), and tells whether that falls to the caller:
+    /// nobody else did, and the flow has not moved elsewhere.
+    fn claim(&self) -> bool;
 }
 
 /// The packet logic's surroundings.
@@ -168,4 +172,11 @@ pub trait Tables {
 
     /// Counts something that happened to a flow.
     fn count(&self, event: FlowEvent);
+
+    /// Tells those who watch flows, if anybody does, what happened to one that goes on.
+    fn tell(&self, key: &FlowKey, event: FlowEvent);
+
+    /// Leaves the record of a flow that ends, see [`FlowRecord`](crate::record::FlowRecord), and
+    /// tells those who watch.
+    fn announce(&self, key: &FlowKey, slot: &Self::Slot, event: FlowEvent);
 }

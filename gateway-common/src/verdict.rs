@@ -141,6 +141,24 @@ impl Reason {
     /// Slots for each direction.
     const STRIDE: u32 = Self::ALL[Self::COUNT - 1] as u32 + 1;
 
+    /// Whether the policy was asked about the packet, so that a rule or a subnet may have decided.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_of_policy(self) -> bool {
+        matches!(
+            self,
+            Self::RuleAllowed
+                | Self::RouteAllowed
+                | Self::Published
+                | Self::RuleDenied
+                | Self::RouteBlocked
+                | Self::EgressSpoof
+                | Self::IngressSpoof
+                | Self::InsideDestination
+                | Self::PolicyRevoked
+        )
+    }
+
     /// The slot of this reason's counter for packets that travel in `direction`.
     #[must_use]
     #[inline(always)]

@@ -33,6 +33,25 @@ pub(crate) unsafe fn or(target: *mut u32, bits: u32) {
     }
 }
 
+/// Sets bits and returns what was there before.
+///
+/// # Safety
+///
+/// `target` must point to an aligned word in a map value.
+#[inline(always)]
+pub(crate) unsafe fn fetch_or(target: *mut u32, bits: u32) -> u32 {
+    let before;
+    // SAFETY: one atomic instruction on memory that the caller vouches for.
+    unsafe {
+        asm!(
+            "{bits} = atomic_fetch_or((u32 *)({target} + 0), {bits})",
+            target = in(reg) target,
+            bits = inout(wreg) bits => before,
+        );
+    }
+    before
+}
+
 /// Adds and returns what was there before.
 ///
 /// # Safety

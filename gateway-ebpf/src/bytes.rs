@@ -158,6 +158,28 @@ impl PacketBytes for XdpBytes {
     }
 }
 
+/// What a hook knows beside the frame.
+pub(crate) trait Uplink: PacketBytes {
+    /// The interface the frame arrived on or leaves by.
+    fn ifindex(&self) -> u32;
+}
+
+impl Uplink for XdpBytes {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the kernel calls the program with a valid context.
+        unsafe { (*self.context).ingress_ifindex }
+    }
+}
+
+impl Uplink for SkbBytes<'_> {
+    #[inline(always)]
+    fn ifindex(&self) -> u32 {
+        // SAFETY: the kernel calls the program with a valid context.
+        unsafe { (*self.context).ifindex }
+    }
+}
+
 /// A packet at a TC hook.
 pub(crate) struct SkbBytes<'a> {
     context: *mut __sk_buff,

@@ -22,7 +22,9 @@ use aya_ebpf::{
     programs::{TcContext, XdpContext},
 };
 use gateway_common::{
-    egress, host, ingress,
+    counter::FlowEvent,
+    egress, ingress,
+    limits::RECLAIMED_MAX,
     tuple::{Direction, FlowKey},
     verdict::Verdict,
 };
@@ -39,6 +41,7 @@ use crate::{
 fn ingress_xdp(context: XdpContext) -> u32 {
     let Some(Memory { workspace, .. }) = maps::memory() else { return xdp_action::XDP_DROP };
     let outcome = ingress::handle(&XdpBytes::new(&context), &Maps, workspace);
+    maps::show_xdp(&context, &outcome);
     match report::count(&context, Direction::Inbound, &outcome) {
         Verdict::Pass => xdp_action::XDP_PASS,
         Verdict::Drop => xdp_action::XDP_DROP,
@@ -49,8 +52,9 @@ fn ingress_xdp(context: XdpContext) -> u32 {
 #[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
 #[classifier]
 fn ingress_tc(context: TcContext) -> i32 {
-    let Some(Memory { workspace, header }) = maps::memory() else { return TC_ACT_SHOT };
+    let Some(Memory { workspace, header, .. }) = maps::memory() else { return TC_ACT_SHOT };
     let outcome = ingress::handle(&SkbBytes::new(&context, header), &Maps, workspace);
+    maps::show_skb(&context, Direction::Inbound, &outcome);
     tc_action(report::count(&context, Direction::Inbound, &outcome))
 }
 
@@ -58,8 +62,9 @@ fn ingress_tc(context: TcContext) -> i32 {
 #[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
 #[classifier]
 fn egress_tc(context: TcContext) -> i32 {
-    let Some(Memory { workspace, header }) = maps::memory() else { return TC_ACT_SHOT };
+    let Some(Memory { workspace, header, .. }) = maps::memory() else { return TC_ACT_SHOT };
     let outcome = egress::handle(&SkbBytes::new(&context, header), &Maps, workspace);
+    maps::show_skb(&context, Direction::Outbound, &outcome);
     tc_action(report::count(&context, Direction::Outbound, &outcome))
 }
 
@@ -76,7 +81,20 @@ fn clock(mut context: TcContext) -> i32 {
 #[classifier]
 fn forget(context: TcContext) -> i32 {
     let Ok(key) = context.load::<FlowKey>(0) else { return 0 };
-    host::forget(&key, &Maps).into()
+    maps::end_flow(&raw const key, FlowEvent::Deleted).cast_signed()
+}
+
+/// Not attached anywhere: user space runs it to remove flows whose time is over. It passes their
+/// keys, one behind the other, as the packet.
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
+#[classifier]
+fn reclaim(context: TcContext) -> i32 {
+    let mut reclaimed = 0;
+    for index in 0..RECLAIMED_MAX {
+        let Ok(key) = context.load::<FlowKey>(index * size_of::<FlowKey>()) else { break };
+        reclaimed += maps::reclaim_flow(&raw const key).cast_signed();
+    }
+    reclaimed
 }
 
 /// "Unspecified" lets the other programs on the hook, and then the stack, go on.

@@ -20,6 +20,7 @@ use gateway_common::{
     gateway::Workspace,
     host::{HostKey, Overflow, Paid},
     limits::{DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, PEERS_MAX, REJECTS_BYTES},
+    observe::{PacketRecord, want},
     packet::Packet,
     policy::{Decision, Query, Scope},
     rejection::Unsolicited,
@@ -32,8 +33,15 @@ use gateway_common::{
 use self::slot::Slot;
 use crate::{atomic, bytes::HeaderCopy, clock};
 
+mod flows;
 mod policy;
 mod slot;
+mod watch;
+
+pub(crate) use self::{
+    flows::{end_flow, reclaim_flow},
+    watch::{show_skb, show_xdp},
+};
 
 /// Sizes that user space overrides when it loads the object.
 const FLOWS_DEFAULT: usize = 16_384;
@@ -75,6 +83,8 @@ static MEMORY: PerCpuArray<Memory, 1> = PerCpuArray::new();
 pub(crate) struct Memory {
     pub(crate) workspace: Workspace,
     pub(crate) header: HeaderCopy,
+    /// The packet as observers get it, should there be any.
+    pub(crate) record: PacketRecord,
 }
 
 /// This CPU's memory for the packet at hand. It is always there: the map has one element.
@@ -96,6 +106,15 @@ pub(crate) fn add_to_counter(slot: u32, packets: u32, bytes: u64) {
             (*counter).packets += u64::from(packets);
             (*counter).bytes += bytes;
         }
+    }
+}
+
+/// Adds to this CPU's counter of an event.
+#[inline(always)]
+fn count_event(event: FlowEvent) {
+    if let Some(count) = FLOW_EVENTS.get_ptr_mut(event as u32) {
+        // SAFETY: as in `add_to_counter`.
+        unsafe { *count += 1 }
     }
 }
 
@@ -315,10 +334,19 @@ impl Tables for Maps {
 
     #[inline(always)]
     fn count(&self, event: FlowEvent) {
-        if let Some(count) = FLOW_EVENTS.get_ptr_mut(event as u32) {
-            // SAFETY: as in `add_to_counter`.
-            unsafe { *count += 1 }
+        count_event(event);
+    }
+
+    #[inline(always)]
+    fn tell(&self, key: &FlowKey, event: FlowEvent) {
+        if watch::observed() & want::FLOWS != 0 {
+            watch::tell_flow(key, event);
         }
+    }
+
+    #[inline(always)]
+    fn announce(&self, key: &FlowKey, slot: &Slot, event: FlowEvent) {
+        watch::announce_flow(key, slot.as_ptr(), event);
     }
 }
 

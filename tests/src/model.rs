@@ -19,16 +19,17 @@ use gateway_common::{
     bytes::PacketBytes,
     config::Config,
     counter::{Counter, FlowEvent, Hits},
-    egress,
+    egress, ending,
     endpoint::EndpointKey,
-    flow::{FlowEntry, FlowUpdate},
+    flow::{FlowEntry, FlowUpdate, mark},
     fragment::{DatagramKey, PeerKey},
     gateway::{Outcome, Workspace},
-    host::{self, HostKey, Overflow, Paid},
+    host::{HostKey, Overflow, Paid},
     ingress,
     limits::{DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, PEERS_MAX, POLICY_SLOTS, QUOTED_BYTES_MAX},
     packet::Packet,
     policy::{Decision, Query, Scope, decide},
+    record::FlowRecord,
     rejection::Unsolicited,
     tables::{Commit, FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
@@ -119,6 +120,7 @@ impl Model {
             policies: Default::default(),
             endpoints: RefCell::new(Lru::new(ENDPOINTS_MAX as usize)),
             reports: RefCell::default(),
+            records: RefCell::default(),
             events: Cell::default(),
         };
         let verdicts = vec![Counter::default(); 2 * Reason::COUNT];
@@ -188,7 +190,18 @@ impl Model {
 
     /// Forgets a flow, as an operator may ask; whether there was one.
     pub fn forget(&mut self, key: &FlowKey) -> bool {
-        host::forget(key, &self.memory)
+        ending::end(key, FlowEvent::Deleted, &self.memory)
+    }
+
+    /// Removes a flow if its time has been over for a while, as the sweeper does; whether it was.
+    pub fn reclaim(&mut self, key: &FlowKey) -> bool {
+        ending::reclaim(key, &self.memory)
+    }
+
+    /// The records of the flows that ended so far.
+    #[must_use]
+    pub fn records(&self) -> Vec<FlowRecord> {
+        self.memory.records.borrow().clone()
     }
 
     /// Everything that the gateway remembers.
@@ -240,6 +253,7 @@ struct Memory {
     policies: [Option<StoredPolicy>; POLICY_SLOTS],
     endpoints: RefCell<Lru<EndpointKey, Ticks>>,
     reports: RefCell<Vec<Unsolicited>>,
+    records: RefCell<Vec<FlowRecord>>,
     events: Cell<[u64; FlowEvent::ALL.len()]>,
 }
 
@@ -276,10 +290,20 @@ impl FlowSlot for Slot {
     }
 
     fn commit(&self, update: &FlowUpdate) -> Commit {
-        let mut entry = self.0.get();
+        let (before, mut entry) = (self.0.get(), self.0.get());
         entry.apply(update);
         self.0.set(entry);
-        Commit::Done
+        let has_new_marks =
+            entry.half(update.direction).marks != before.half(update.direction).marks;
+        Commit { is_news: has_new_marks || update.reset != Ticks(0), is_moved: false }
+    }
+
+    fn claim(&self) -> bool {
+        let mut entry = self.0.get();
+        let is_ours = !entry.outbound.has(mark::ENDED);
+        entry.outbound.marks |= mark::ENDED;
+        self.0.set(entry);
+        is_ours
     }
 
     fn renew(&self, generation: u32) {
@@ -416,6 +440,16 @@ impl Tables for Memory {
         let quoted_len = bytes.copy(offset, len, &mut quoted);
         let quoted_len = u32::try_from(quoted_len).expect("a few bytes");
         self.reports.borrow_mut().push(Unsolicited { key: *key, quoted_len, quoted });
+    }
+
+    fn tell(&self, _: &FlowKey, _: FlowEvent) {
+        // Nobody watches.
+    }
+
+    fn announce(&self, key: &FlowKey, slot: &Slot, event: FlowEvent) {
+        let mut records = self.records.borrow_mut();
+        let (serial, at, entry) = (records.len() as u64, self.now, slot.read());
+        records.push(FlowRecord { serial, at, entry, key: *key, event: event as u32 });
     }
 
     fn count(&self, event: FlowEvent) {

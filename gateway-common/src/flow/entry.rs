@@ -31,6 +31,11 @@ pub mod mark {
     pub const ADMITTED: u32 = 1 << 10;
     /// The packet that opened the flow was another host's, which this one forwarded.
     pub const FORWARDED: u32 = 1 << 11;
+    /// Whoever sets this in inside's half ends the flow: removes it and leaves its record.
+    pub const ENDED: u32 = 1 << 12;
+    /// The policy did not allow the flow any more, but what inside repeats of it must not open
+    /// another one: it goes on as a closed connection.
+    pub const REVOKED: u32 = 1 << 13;
 }
 
 /// What a side announced in its opening, for good: bits of [`FlowHalf::announced`] for TCP.

@@ -31,14 +31,22 @@ impl FlowSlot for Slot {
         let half = self.half(update.direction);
         // SAFETY: `half` lies inside the entry, whose fields are aligned; see `Slot`.
         unsafe {
-            write(half, update);
+            let is_news = write(half, update);
             atomic::add(&raw mut (*half).packets, update.packets);
             atomic::add(&raw mut (*half).bytes, update.bytes);
             // Read after everything is written: whoever moves the flow sets the mark first and
             // collects afterwards, so one of us two sees the other.
             let marks = (&raw const (*half).marks).read_volatile();
-            if marks & mark::MOVED == 0 { Commit::Done } else { Commit::Moved }
+            Commit { is_news, is_moved: marks & mark::MOVED != 0 }
         }
+    }
+
+    #[inline(always)]
+    fn claim(&self) -> bool {
+        let half = self.half(Direction::Outbound);
+        // SAFETY: an aligned word of a map value; see `Slot`.
+        let before = unsafe { atomic::fetch_or(&raw mut (*half).marks, mark::ENDED) };
+        before & (mark::ENDED | mark::MOVED) == 0
     }
 
     #[inline(always)]
@@ -49,13 +57,14 @@ impl FlowSlot for Slot {
     }
 }
 
-/// Writes what a packet changes in its half, but for the counters.
+/// Writes what a packet changes in its half, but for the counters; whether it adds marks or resets
+/// the connection.
 ///
 /// # Safety
 ///
 /// `half` must point into a map value.
 #[inline(always)]
-unsafe fn write(half: *mut FlowHalf, update: &FlowUpdate) {
+unsafe fn write(half: *mut FlowHalf, update: &FlowUpdate) -> bool {
     // SAFETY: the fields are aligned words of the map value that the caller vouches for.
     unsafe {
         if update.seen != Ticks(0) {
@@ -66,9 +75,11 @@ unsafe fn write(half: *mut FlowHalf, update: &FlowUpdate) {
         }
         record(half, &update.tracking);
         // Marks only ever grow, so the common packet, which adds none, need not write them.
-        if update.marks & !(&raw const (*half).marks).read_volatile() != 0 {
+        let has_new_marks = update.marks & !(&raw const (*half).marks).read_volatile() != 0;
+        if has_new_marks {
             atomic::or(&raw mut (*half).marks, update.marks);
         }
+        has_new_marks || update.reset != Ticks(0)
     }
 }
 
@@ -109,6 +120,12 @@ impl Slot {
         NonNull::new(entry).map(Self)
     }
 
+    /// The entry, for a function of its own.
+    #[inline(always)]
+    pub(super) fn as_ptr(&self) -> *const FlowEntry {
+        self.0.as_ptr()
+    }
+
     #[inline(always)]
     fn half(&self, direction: Direction) -> *mut FlowHalf {
         let entry = self.0.as_ptr();
@@ -131,7 +148,7 @@ pub(super) fn follow(to: &Slot, from: &Slot, update: &FlowUpdate) {
     let to = to.half(update.direction);
     // SAFETY: both halves lie inside map values, whose fields are aligned; see `Slot`.
     unsafe {
-        write(to, update);
+        _ = write(to, update);
         atomic::add(&raw mut (*to).packets, atomic::exchange(&raw mut (*from).packets, 0));
         atomic::add(&raw mut (*to).bytes, atomic::exchange(&raw mut (*from).bytes, 0));
     }

@@ -88,7 +88,15 @@ fn pressure(gateway: &Gateway, events: &[(FlowEvent, u64)]) -> Result<Vec<Pressu
             FlowEvent::Created
             | FlowEvent::Promoted
             | FlowEvent::EstablishedFull
-            | FlowEvent::HostRecycled => Vec::new(),
+            | FlowEvent::HostRecycled
+            | FlowEvent::Changed
+            | FlowEvent::Expired
+            | FlowEvent::Closed
+            | FlowEvent::Reset
+            | FlowEvent::Deleted
+            | FlowEvent::Revoked
+            | FlowEvent::Replaced
+            | FlowEvent::RecordLost => Vec::new(),
         };
         pressure.extend(PressureView::new(event, count, &hosts));
     }

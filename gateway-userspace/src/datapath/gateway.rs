@@ -14,6 +14,7 @@ use gateway_common::{
     counter::{Counter, FlowEvent},
     flow::FlowEntry,
     host::{HostKey, Overflow, Paid},
+    limits::RECLAIMED_MAX,
     tables::Table,
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -66,6 +67,7 @@ pub struct Gateway {
     flow_events: PerCpuArray<MapData, u64>,
     clock: SchedClassifier,
     forget: SchedClassifier,
+    reclaim: SchedClassifier,
 }
 
 impl Gateway {
@@ -93,6 +95,7 @@ impl Gateway {
             flow_events: maps::open(name, &directory, name::FLOW_EVENTS)?,
             clock: open_classifier(name, &directory, name::CLOCK)?,
             forget: open_classifier(name, &directory, name::FORGET)?,
+            reclaim: open_classifier(name, &directory, name::RECLAIM)?,
             name: name.clone(),
             directory,
             meta,
@@ -180,6 +183,22 @@ impl Gateway {
         let options = TestRunOptions { data_in: Some(&key), ..TestRunOptions::default() };
         let result = self.forget.test_run(options).map_err(running(name::FORGET))?;
         Ok(result.return_value != 0)
+    }
+
+    /// Removes those of the flows whose time has been over for a while, each with a record, and
+    /// tells how many that were. A flow that a packet revived meanwhile stays.
+    ///
+    /// # Errors
+    /// [`DatapathError::Program`]; some flows may have been removed.
+    pub fn reclaim(&self, keys: &[FlowKey]) -> Result<usize, DatapathError> {
+        let mut reclaimed = 0;
+        for keys in keys.chunks(RECLAIMED_MAX) {
+            let keys: Vec<u8> = keys.iter().flat_map(sys::bytes_of_key).collect();
+            let options = TestRunOptions { data_in: Some(&keys), ..TestRunOptions::default() };
+            let result = self.reclaim.test_run(options).map_err(running(name::RECLAIM))?;
+            reclaimed += result.return_value as usize;
+        }
+        Ok(reclaimed)
     }
 
     /// The inside hosts that hold their share of the table of established flows, or more.

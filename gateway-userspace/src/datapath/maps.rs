@@ -11,7 +11,11 @@ use gateway_common::{
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
-    limits::{DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, PEERS_MAX, POLICY_SLOTS, REJECTS_BYTES},
+    limits::{
+        DATAGRAMS_MAX, ENDPOINTS_MAX, HOSTS_MAX, OBSERVERS_MAX, PEERS_MAX, POLICY_SLOTS,
+        RECORDS_BYTES, REJECTS_BYTES,
+    },
+    observe::{Watch, WatchCount},
     timeouts::Ticks,
     tuple::FlowKey,
     verdict::Reason,
@@ -37,7 +41,7 @@ pub(super) struct Shape {
 }
 
 /// Every map that is pinned, in the order of [`name`].
-pub(super) const SHAPES: [Shape; 23] = [
+pub(super) const SHAPES: [Shape; 29] = [
     shape::<u32, Config>(name::CONFIG, MapType::Array, Some(2)),
     shape::<u32, u32>(name::ACTIVE, MapType::Array, Some(1)),
     shape::<FlowKey, FlowEntry>(name::HALF_OPEN, MapType::LruHash, None),
@@ -59,6 +63,12 @@ pub(super) const SHAPES: [Shape; 23] = [
     both(name::POLICY_TEXT),
     shape::<EndpointKey, Ticks>(name::ENDPOINTS, MapType::LruHash, Some(ENDPOINTS_MAX as usize)),
     shape::<(), ()>(name::REJECTS, MapType::RingBuf, Some(REJECTS_BYTES)),
+    shape::<(), ()>(name::RECORDS, MapType::RingBuf, Some(RECORDS_BYTES)),
+    shape::<u32, u64>(name::RECORDS_WRITTEN, MapType::Array, Some(1)),
+    shape::<u32, u32>(name::OBSERVED, MapType::Array, Some(1)),
+    shape::<u32, Watch>(name::WATCHES, MapType::Array, Some(OBSERVERS_MAX)),
+    shape::<u32, WatchCount>(name::WATCH_COUNTS, MapType::Array, Some(OBSERVERS_MAX)),
+    shape::<u32, u32>(name::OBSERVERS, MapType::ArrayOfMaps, Some(OBSERVERS_MAX)),
     shape::<u32, Counter>(name::VERDICTS, MapType::PerCpuArray, Some(2 * Reason::COUNT)),
     shape::<u32, u64>(name::FLOW_EVENTS, MapType::PerCpuArray, Some(FlowEvent::ALL.len())),
 ];

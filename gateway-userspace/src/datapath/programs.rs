@@ -17,8 +17,14 @@ use super::{
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
 
 /// Every program, in the order in which they are loaded and pinned.
-const PROGRAMS: [&str; 5] =
-    [name::INGRESS_XDP, name::INGRESS_TC, name::EGRESS_TC, name::CLOCK, name::FORGET];
+const PROGRAMS: [&str; 6] = [
+    name::INGRESS_XDP,
+    name::INGRESS_TC,
+    name::EGRESS_TC,
+    name::CLOCK,
+    name::FORGET,
+    name::RECLAIM,
+];
 
 /// The programs, accepted by the kernel's verifier.
 pub(super) struct Programs {
@@ -54,7 +60,7 @@ impl Programs {
         let object = loader.load(OBJECT).map_err(|source| DatapathError::Object { source })?;
         let mut programs = Self { object };
         programs.xdp()?.load().map_err(refused(name::INGRESS_XDP))?;
-        for classifier in [name::INGRESS_TC, name::EGRESS_TC, name::CLOCK, name::FORGET] {
+        for classifier in &PROGRAMS[1..] {
             programs.classifier(classifier)?.load().map_err(refused(classifier))?;
         }
         Ok(programs)

@@ -57,7 +57,19 @@ impl From<&HostKey> for HostView {
 /// What an event means, and what to do about it.
 const fn advice(event: FlowEvent) -> Option<(&'static str, &'static str)> {
     match event {
-        FlowEvent::Created | FlowEvent::Promoted => None,
+        FlowEvent::Created
+        | FlowEvent::Promoted
+        | FlowEvent::Changed
+        | FlowEvent::Expired
+        | FlowEvent::Closed
+        | FlowEvent::Reset
+        | FlowEvent::Deleted
+        | FlowEvent::Revoked
+        | FlowEvent::Replaced => None,
+        FlowEvent::RecordLost => Some((
+            "a flow ended while the ring of records was full, so no flow log has its end",
+            "'eigw run' takes the records; without it the ring fills up",
+        )),
         FlowEvent::EstablishedFull => Some((
             "the table of established flows was full when a confirmed flow should have moved \
              there; such flows work, but newer ones may push them out",
@@ -114,7 +126,16 @@ mod tests {
             .filter_map(|event| PressureView::new(event, 1, &[]))
             .map(|view| view.event)
             .collect();
-        assert_eq!(told, ["established-full", "host-share-full", "host-overflow", "host-recycled"]);
+        assert_eq!(
+            told,
+            [
+                "established-full",
+                "host-share-full",
+                "host-overflow",
+                "host-recycled",
+                "record-lost"
+            ]
+        );
         assert_eq!(PressureView::new(FlowEvent::EstablishedFull, 0, &[]), None);
     }
 }
