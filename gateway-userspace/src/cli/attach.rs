@@ -43,14 +43,14 @@ pub(super) struct AttachArgs {
 #[derive(Debug)]
 pub(super) struct Plan {
     pub(super) name: GatewayName,
-    settings: Settings,
+    pub(super) settings: Settings,
     source: PolicySource,
     notes: Vec<String>,
     memory_bytes: u64,
 }
 
 pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
-    attach(context, prepare(args)?)
+    attach(context, &prepare(args)?)
 }
 
 /// Reads what is to be attached; changes nothing.
@@ -59,16 +59,17 @@ pub(super) fn prepare(args: AttachArgs) -> Result<Plan> {
 }
 
 /// Does what was prepared.
-pub(super) fn attach(context: &Context, plan: Plan) -> Result<AttachView> {
-    let Plan { name, settings, source, mut notes, memory_bytes } = plan;
+pub(super) fn attach(context: &Context, plan: &Plan) -> Result<AttachView> {
+    let Plan { name, settings, source, notes, memory_bytes } = plan;
+    let mut notes = notes.clone();
     let ula_uplink = first_with_ula(&settings.uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
         notes.push(ula_note(uplink));
     }
-    notes.extend(reject_note(context, &name, &settings));
+    notes.extend(reject_note(context, name, settings));
     let ticks_per_sec =
         settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
-    let tables = settings.table_sizes(memory_bytes);
+    let tables = settings.table_sizes(*memory_bytes);
     context.explain(|| {
         format!(
             "attaching gateway {name} to {}: half-open {}, established {}, {ticks_per_sec} ticks \
@@ -80,16 +81,16 @@ pub(super) fn attach(context: &Context, plan: Plan) -> Result<AttachView> {
     });
     let outcome = datapath::attach(&AttachRequest {
         bpffs: &context.bpffs,
-        name: &name,
+        name,
         uplinks: &settings.uplinks,
         hook: settings.hook,
         tc: TcChoice::Auto,
         tables,
         hosts: settings.hosts,
         config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
-        policy: &NewPolicy::new(&settings.policy, source),
+        policy: &NewPolicy::new(&settings.policy, source.clone()),
     })?;
-    Ok(view(&name, outcome, notes))
+    Ok(view(name, outcome, notes))
 }
 
 /// The file's settings under those of the command line.

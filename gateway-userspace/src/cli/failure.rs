@@ -28,6 +28,14 @@ impl Failure {
         }
     }
 
+    /// The error alone, for those to whom it makes no difference whose fault it was.
+    pub(super) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Usage(error) | Self::Operation(error) => error,
+            Self::ReaderGone => anyhow::Error::msg("nobody reads the answer any more"),
+        }
+    }
+
     /// Bad usage, described for people.
     pub(super) fn usage(message: impl Into<String>) -> Self {
         Self::Usage(anyhow::Error::msg(message.into()))

@@ -17,6 +17,7 @@ use gateway_common::{rejection::Unsolicited, tuple::FlowKey};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
+use super::ServiceContext;
 use crate::datapath::{DatapathError, GatewayName, Rejects};
 
 /// RFC 6092 asks for at least six seconds.
@@ -31,54 +32,55 @@ const INTERVAL: Duration = Duration::from_millis(10);
 /// Errors that may be sent at once after a quiet time.
 const BURST: u32 = 50;
 
-/// Rejects what a gateway's packet path reports.
-pub struct Rejecter {
+/// Rejects what a gateway's packet path reports, until it shall stop.
+///
+/// # Errors
+/// The gateway cannot be read, or sockets cannot be had.
+pub(super) async fn run(context: ServiceContext) -> anyhow::Result<()> {
+    let mut rejecter = Rejecter::open(&context.bpffs, &context.name)?;
+    tokio::select! {
+        error = rejecter.work() => Err(error),
+        () = context.stopped() => Ok(()),
+    }
+}
+
+struct Rejecter {
     reports: Rejects,
     waiting: Waiting,
-    senders: Senders,
+    /// Opened when the first error is due.
+    senders: Option<Senders>,
 }
 
 impl Rejecter {
-    /// Takes the reports of a gateway, and goes on with what the one
-    /// `before` had begun for it. `None` if the policy in force does not reject.
-    ///
-    /// # Errors
-    /// The gateway cannot be opened, or sockets cannot be had.
-    pub fn open(
-        bpffs: &Path,
-        name: &GatewayName,
-        before: Option<Self>,
-    ) -> anyhow::Result<Option<Self>> {
-        // Its hold on the reports ends here: only one may have it.
-        let waiting = before.map(|before| before.waiting);
+    /// Takes the reports of a gateway from now on.
+    fn open(bpffs: &Path, name: &GatewayName) -> Result<Self, DatapathError> {
         let mut reports = Rejects::open(bpffs, name)?;
-        if !reports.are_wanted()? {
-            return Ok(None);
-        }
-        if waiting.is_none() {
-            // Nobody knows how old those are that nobody took.
-            while reports.take().is_some() {}
-        }
-        Ok(Some(Self {
-            reports,
-            waiting: waiting.unwrap_or_default(),
-            senders: Senders::open().context("cannot open raw sockets")?,
-        }))
+        // Nobody knows how old those are that nobody took.
+        while reports.take().is_some() {}
+        Ok(Self { reports, waiting: Waiting::default(), senders: None })
     }
 
-    /// Takes reports and sends errors until that fails, and returns why. Nothing is lost when this
-    /// is cancelled.
-    pub async fn work(&mut self) -> anyhow::Error {
+    /// Takes reports and sends errors until that fails, and returns why.
+    async fn work(&mut self) -> anyhow::Error {
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             looks.tick().await;
-            let now = Instant::now();
-            self.take_reports(now);
-            if let Err(error) = self.send_due(now) {
-                return error.into();
+            if let Err(error) = self.look(Instant::now()) {
+                return error;
             }
         }
+    }
+
+    fn look(&mut self, now: Instant) -> anyhow::Result<()> {
+        self.take_reports(now);
+        // Asked again each time: reports end with a policy that does not want them, whoever put it
+        // in force, and those that wait end with them.
+        if self.waiting.has_due(now) && self.reports.are_wanted()? {
+            self.send_due(now)?;
+        }
+        self.waiting.drop_due(now);
+        Ok(())
     }
 
     fn take_reports(&mut self, now: Instant) {
@@ -88,10 +90,14 @@ impl Rejecter {
         }
     }
 
-    fn send_due(&mut self, now: Instant) -> Result<(), DatapathError> {
+    fn send_due(&mut self, now: Instant) -> anyhow::Result<()> {
+        if self.senders.is_none() {
+            self.senders = Some(Senders::open().context("cannot open raw sockets")?);
+        }
+        let Some(senders) = &self.senders else { return Ok(()) };
         while let Some(report) = self.waiting.take_due(now) {
             if !self.reports.has_flow(&report.key)? && self.waiting.pace.allows(now) {
-                self.senders.send(&report);
+                senders.send(&report);
             }
         }
         Ok(())
@@ -116,6 +122,14 @@ impl Waiting {
         if self.keys.insert(report.key) {
             self.queue.push_back((now + DELAY, report));
         }
+    }
+
+    fn has_due(&self, now: Instant) -> bool {
+        self.queue.front().is_some_and(|(due, _)| *due <= now)
+    }
+
+    fn drop_due(&mut self, now: Instant) {
+        while self.take_due(now).is_some() {}
     }
 
     fn take_due(&mut self, now: Instant) -> Option<Unsolicited> {

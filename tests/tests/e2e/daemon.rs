@@ -50,7 +50,8 @@ fn readiness_comes_after_protection_and_a_hangup_takes_the_changed_file() {
     ping().expect("the new file is in force once the daemon is ready again");
     let after = generation().expect("a policy is in force");
     assert_eq!(after, before + 1, "one more policy");
-    daemon.expect_stderr(&format!("policy generation {after} of {}", home.file()));
+    daemon
+        .expect_stderr(&format!("reloaded gateway={NAME} generation={after} file={}", home.file()));
 }
 
 /// A file that is wrong is reported whole and changes nothing; the daemon goes on and takes the

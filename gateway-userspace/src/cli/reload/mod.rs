@@ -61,11 +61,11 @@ pub(super) fn run(context: &Context, args: &ReloadArgs) -> Result<View> {
     if args.dry_run {
         return Ok(View::ReloadPreview(preview(plan)));
     }
-    reload_as(context, plan).map(View::Reload)
+    reload_as(context, plan).map(|(view, _)| View::Reload(view))
 }
 
-/// Puts the file in force, whatever `args` say of a dry run.
-pub(super) fn reload(context: &Context, args: &ReloadArgs) -> Result<ReloadView> {
+/// Puts the file in force, whatever `args` say of a dry run. Also returns what it says.
+pub(super) fn reload(context: &Context, args: &ReloadArgs) -> Result<(ReloadView, Settings)> {
     reload_as(context, plan(context, args)?)
 }
 
@@ -112,7 +112,7 @@ fn preview(plan: Plan) -> ReloadPreviewView {
     }
 }
 
-fn reload_as(context: &Context, plan: Plan) -> Result<ReloadView> {
+fn reload_as(context: &Context, plan: Plan) -> Result<(ReloadView, Settings)> {
     let Plan { gateway, path, settings, has_ula, policy, mut notes, .. } = plan;
     let name = gateway.name();
     context.explain(|| format!("reloading gateway {name} with {}", path.display()));
@@ -127,7 +127,7 @@ fn reload_as(context: &Context, plan: Plan) -> Result<ReloadView> {
         policy: &policy,
     })?;
     notes.extend(outcome.notes);
-    Ok(ReloadView {
+    let view = ReloadView {
         name: name.to_string(),
         file: path,
         generation: outcome.generation,
@@ -136,7 +136,8 @@ fn reload_as(context: &Context, plan: Plan) -> Result<ReloadView> {
         swap_ms: ms(outcome.swapping),
         flows_ended: plan.ending.len(),
         notes,
-    })
+    };
+    Ok((view, settings))
 }
 
 fn read(context: &Context, path: &Path, memory_bytes: u64) -> Result<File> {
