@@ -23,20 +23,20 @@ use crate::{
 ///
 /// What inside opens may be answered from now on; what outside starts is dropped. The gateway
 /// works without any process until it is detached.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct AttachArgs {
     /// The configuration file; without it, every default applies
     #[arg(short, long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
     /// An interface to protect, instead of those in the file; may be repeated
     #[arg(long = "uplink", value_name = "IF", value_parser = values::interface)]
-    uplinks: Vec<String>,
+    pub(super) uplinks: Vec<String>,
     /// The gateway's name, instead of the one in the file; by default the first uplink's
     #[arg(long, value_name = "NAME", value_parser = values::gateway_name)]
-    name: Option<GatewayName>,
+    pub(super) name: Option<GatewayName>,
     /// The ingress hook, instead of the one in the file
     #[arg(long, value_name = "HOOK")]
-    hook: Option<HookChoice>,
+    pub(super) hook: Option<HookChoice>,
 }
 
 /// What to attach, and what the operator should know about it.
@@ -50,7 +50,8 @@ pub(super) struct Plan {
 }
 
 pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
-    attach(context, &prepare(args)?)
+    let plan = prepare(args)?;
+    attach(context, &plan, &plan.settings.uplinks)
 }
 
 /// Reads what is to be attached; changes nothing.
@@ -58,11 +59,12 @@ pub(super) fn prepare(args: AttachArgs) -> Result<Plan> {
     plan(args, settings::memory_bytes().context("cannot tell the memory's size")?)
 }
 
-/// Does what was prepared.
-pub(super) fn attach(context: &Context, plan: &Plan) -> Result<AttachView> {
+/// Does what was prepared, to these of the uplinks. If there are more, they are only missing, so
+/// that whatever else the gateway protects already may be one of them by another name.
+pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Result<AttachView> {
     let Plan { name, settings, source, notes, memory_bytes } = plan;
     let mut notes = notes.clone();
-    let ula_uplink = first_with_ula(&settings.uplinks)?;
+    let ula_uplink = first_with_ula(uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
         notes.push(ula_note(uplink));
     }
@@ -74,7 +76,7 @@ pub(super) fn attach(context: &Context, plan: &Plan) -> Result<AttachView> {
         format!(
             "attaching gateway {name} to {}: half-open {}, established {}, {ticks_per_sec} ticks \
              a second",
-            settings.uplinks.join(", "),
+            uplinks.join(", "),
             tables.half_open_max,
             tables.established_max,
         )
@@ -82,7 +84,8 @@ pub(super) fn attach(context: &Context, plan: &Plan) -> Result<AttachView> {
     let outcome = datapath::attach(&AttachRequest {
         bpffs: &context.bpffs,
         name,
-        uplinks: &settings.uplinks,
+        uplinks,
+        keep_others: uplinks.len() < settings.uplinks.len(),
         hook: settings.hook,
         tc: TcChoice::Auto,
         tables,

@@ -1,19 +1,22 @@
 //! `eigw run`: attaches a gateway and stays; `daemon` has what it does then.
 
-use std::{io::Write, path::PathBuf};
+use std::{
+    io::Write,
+    sync::{Mutex, PoisonError},
+};
 
 use clap::Args;
 
 use super::{
-    Context, Failure, Result, attach,
+    Context, Failure, Result,
+    attach::{self, AttachArgs},
     reload::{self, ReloadArgs},
 };
 use crate::{
-    daemon::{self, Commands, LogFormat, Order},
-    datapath::GatewayName,
+    daemon::{self, Commands, LogFormat, Order, Reloaded},
+    datapath::{self, GatewayName},
     output::Output,
-    settings::Settings,
-    view::{AttachView, ReloadView, View},
+    view::{AttachView, View},
 };
 
 /// Protect uplinks as 'attach' does, and stay to reload the configuration on SIGHUP
@@ -22,7 +25,7 @@ use crate::{
 #[derive(Args, Debug)]
 pub(super) struct RunArgs {
     #[command(flatten)]
-    attach: attach::AttachArgs,
+    attach: AttachArgs,
     /// Detach the gateway when SIGTERM or SIGINT ends this process
     #[arg(long)]
     detach_on_exit: bool,
@@ -38,8 +41,7 @@ pub(super) fn run<W: Write>(
 ) -> Result<()> {
     let RunArgs { attach: args, detach_on_exit, log_format } = args;
     daemon::start_log(log_format, context.verbose).map_err(Failure::Usage)?;
-    let config = args.config.clone();
-    let plan = attach::prepare(args)?;
+    let plan = attach::prepare(args.clone())?;
     // From here on the log says what is being done.
     let context = Context { verbose: false, ..context.clone() };
     let order = Order {
@@ -47,7 +49,7 @@ pub(super) fn run<W: Write>(
         name: plan.name.clone(),
         settings: plan.settings.clone(),
         detach_on_exit,
-        commands: Operator { context, plan, config },
+        commands: Operator { context, name: plan.name.clone(), args, plan: Mutex::new(plan) },
     };
     let announce = |view| {
         if let Err(error) = output.print(&View::Attach(view)) {
@@ -61,19 +63,32 @@ pub(super) fn run<W: Write>(
 /// What an operator would do for the daemon.
 struct Operator {
     context: Context,
-    plan: attach::Plan,
-    /// The file on the command line, which every reload takes; without it, the last one.
-    config: Option<PathBuf>,
+    name: GatewayName,
+    /// The command line, whose file every reload takes; without one, the last that was loaded.
+    args: AttachArgs,
+    /// What to attach.
+    plan: Mutex<attach::Plan>,
 }
 
 impl Commands for Operator {
-    fn attach(&self) -> anyhow::Result<AttachView> {
-        attach::attach(&self.context, &self.plan).map_err(Failure::into_error)
+    fn attach(&self, uplinks: &[String]) -> anyhow::Result<AttachView> {
+        let plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        attach::attach(&self.context, &plan, uplinks).map_err(Failure::into_error)
     }
 
-    fn reload(&self) -> anyhow::Result<(ReloadView, Settings)> {
-        let name: Option<GatewayName> = Some(self.plan.name.clone());
-        let args = ReloadArgs { config: self.config.clone(), name, dry_run: false };
-        reload::reload(&self.context, &args).map_err(Failure::into_error)
+    fn reload(&self) -> anyhow::Result<Reloaded> {
+        // Held meanwhile, so that the gateway is attached before or after, and not in between.
+        let mut plan = self.plan.lock().unwrap_or_else(PoisonError::into_inner);
+        if datapath::list(&self.context.bpffs)?.contains(&self.name) {
+            let config = self.args.config.clone();
+            let args = ReloadArgs { config, name: Some(self.name.clone()), dry_run: false };
+            let (view, settings) =
+                reload::reload(&self.context, &args).map_err(Failure::into_error)?;
+            return Ok(Reloaded { view: Some(view), settings });
+        }
+        // The name is this daemon's, whatever the file says of it now.
+        let args = AttachArgs { name: Some(self.name.clone()), ..self.args.clone() };
+        *plan = attach::prepare(args).map_err(Failure::into_error)?;
+        Ok(Reloaded { view: None, settings: plan.settings.clone() })
     }
 }

@@ -6,7 +6,6 @@ use gateway_common::{config::Config, counter::FlowEvent, policy::Route};
 use super::{Context, Failure, Result, tables, values};
 use crate::{
     datapath::{self, Gateway, GatewayName, IngressHook, UplinkStatus},
-    net::interface,
     view::{
         AttachmentView, EventsView, GatewayView, LoadedPolicyView, PolicyView, PressureView,
         StatusElement, StatusView, UnreadableView, UplinkView,
@@ -107,7 +106,8 @@ fn uplink(status: &UplinkStatus) -> UplinkView {
     UplinkView {
         name: status.name.clone(),
         ifindex: status.ifindex,
-        present: is_present(status),
+        present: status.present,
+        up: status.up,
         hook: status.ingress.map(|program| program.hook.name()),
         ingress: status.ingress.map(|program| AttachmentView {
             program_id: program.program_id,
@@ -118,12 +118,6 @@ fn uplink(status: &UplinkStatus) -> UplinkView {
             attachment: program.hook.name(),
         }),
     }
-}
-
-/// What is attached is there; what is not may be looked up in this network namespace at least.
-fn is_present(status: &UplinkStatus) -> bool {
-    let attached = status.ingress.is_some() || status.egress.is_some();
-    attached || interface::by_index(status.ifindex).is_ok_and(|found| found.name == status.name)
 }
 
 const fn ingress_attachment(hook: IngressHook) -> &'static str {

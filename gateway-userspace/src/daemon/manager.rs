@@ -17,6 +17,16 @@ pub(super) fn reloading() {
     told(now.and_then(|now| notify(&[NotifyState::Reloading, now])));
 }
 
+/// What the service manager shows from now on.
+pub(super) fn status(status: &str) {
+    told(notify(&[NotifyState::Status(status)]));
+}
+
+/// A sign of life for the watchdog.
+pub(super) fn alive() {
+    told(notify(&[NotifyState::Watchdog]));
+}
+
 /// The daemon is about to end.
 pub(super) fn stopping(status: &str) {
     told(notify(&[NotifyState::Stopping, NotifyState::Status(status)]));

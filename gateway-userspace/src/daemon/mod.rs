@@ -2,26 +2,37 @@
 //! it.
 //!
 //! ```text
-//! signals ──► Daemon ──► Commands (attach, reload)
-//!               │
-//!               └── Services: rejecter … (one line each in `start_services`)
+//! signals ──────────► Daemon ──► Commands (attach, reload)
+//! uplinks, watchdog ──►  │
+//!                        └── Services: rejecter … (one line each in `start_services`)
 //! ```
 
+mod event;
 mod log;
 mod manager;
 mod rejecter;
 mod requests;
 mod service;
+mod uplinks;
+mod watchdog;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    future,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use anyhow::Context as _;
+use event::Event;
 use tokio::{
     runtime::{Builder, Runtime},
-    sync::watch,
+    sync::{mpsc, watch},
     task,
+    time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
+use uplinks::Uplinks;
 
 pub use log::{LogFormat, start as start_log};
 pub use requests::{Request, Requests};
@@ -36,6 +47,13 @@ use crate::{
 /// How long the end waits for a command that is still under way.
 const END_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long a detached gateway may take to come back. `eigw detach` and `eigw attach` one after the
+/// other are how to change the sizes of tables; a daemon that ended at once would have to be
+/// started again after that.
+const RETURN_WITHIN: Duration = Duration::from_secs(5);
+/// Events that wait for the daemon's loop.
+const EVENTS_MAX: usize = 64;
+
 /// What runs beside an attached gateway, from when it is attached until it is detached or replaced
 /// by another one of its name.
 fn start_services(services: &mut Services) {
@@ -44,17 +62,26 @@ fn start_services(services: &mut Services) {
 
 /// What the daemon does to its gateway, in the same way as the commands of an operator.
 pub trait Commands: Send + Sync + 'static {
-    /// Attaches the gateway or brings it up to date.
+    /// Attaches the gateway to these of its uplinks, or brings it up to date.
     ///
     /// # Errors
     /// Whatever keeps `eigw attach` from doing so.
-    fn attach(&self) -> anyhow::Result<AttachView>;
+    fn attach(&self, uplinks: &[String]) -> anyhow::Result<AttachView>;
 
-    /// Puts the file in force as it is now.
+    /// Puts the file in force as it is now, or reads it again for when the gateway is attached.
     ///
     /// # Errors
     /// Whatever keeps `eigw reload` from doing so.
-    fn reload(&self) -> anyhow::Result<(ReloadView, Settings)>;
+    fn reload(&self) -> anyhow::Result<Reloaded>;
+}
+
+/// How a reload went.
+#[derive(Debug)]
+pub struct Reloaded {
+    /// What was put in force; `None` as long as nothing is attached.
+    pub view: Option<ReloadView>,
+    /// What the file says.
+    pub settings: Settings,
 }
 
 /// How to look after a gateway.
@@ -71,8 +98,9 @@ pub struct Order<C> {
     pub commands: C,
 }
 
-/// Attaches a gateway and looks after it until a signal ends that; `announce` gets the answer of
-/// attaching. However this ends, the gateway goes on.
+/// Attaches a gateway and looks after it until a signal ends that or somebody detaches it;
+/// `announce` gets the answer of attaching. Uplinks that do not exist are waited for. However this
+/// ends, the gateway goes on.
 ///
 /// # Errors
 /// The gateway has a daemon already or cannot be attached, or signals cannot be waited for.
@@ -88,55 +116,137 @@ pub fn run<C: Commands>(
         Requests::listen().context("cannot wait for signals")?
     };
     let lock = DaemonLock::acquire(&order.bpffs, &order.name)?;
-    let result = serve(&runtime, order, requests, &mut announce);
+    let result = look_after(&runtime, order, requests, &mut announce);
     runtime.shutdown_timeout(END_WITHIN);
     drop(lock);
     result
 }
 
-fn serve<C: Commands>(
+fn look_after<C: Commands>(
     runtime: &Runtime,
     order: Order<C>,
     requests: Requests,
     announce: &mut impl FnMut(AttachView),
 ) -> anyhow::Result<()> {
     let Order { bpffs, name, settings, detach_on_exit, commands } = order;
-    let view = commands.attach()?;
-    let status = status(&view);
-    announce(view);
-    let in_force = InForce { settings: Arc::new(settings), generation: 0 };
-    let (in_force, _) = watch::channel(in_force);
     let commands = Arc::new(commands);
-    let mut daemon = Daemon { bpffs, name, commands, status, in_force };
-    runtime.block_on(daemon.serve(requests))?;
+    let mut uplinks = Uplinks::new(&bpffs, &name, Arc::clone(&commands), &settings.uplinks);
+    let first = uplinks.start()?;
+    let in_force = InForce { settings: Arc::new(settings), generation: 0 };
+    let mut daemon = Daemon {
+        status: String::new(),
+        last_reload: String::new(),
+        in_force: watch::channel(in_force).0,
+        services: None,
+        leaving: None,
+        bpffs,
+        name,
+        commands,
+        announce,
+    };
+    runtime.block_on(daemon.serve(requests, uplinks, first))?;
     if detach_on_exit { daemon.detach() } else { Ok(()) }
 }
 
 /// A gateway that this process looks after.
-struct Daemon<C> {
+struct Daemon<'a, C, A> {
     bpffs: PathBuf,
     name: GatewayName,
     commands: Arc<C>,
-    /// What the service manager shows.
+    /// Takes the answer of attaching.
+    announce: &'a mut A,
+    /// How the uplinks are, for the service manager.
     status: String,
+    /// How the last reload went, likewise.
+    last_reload: String,
     in_force: watch::Sender<InForce>,
+    /// What runs beside the gateway; `None` while there is none.
+    services: Option<Services>,
+    /// When to end, because somebody detached the gateway.
+    leaving: Option<Instant>,
 }
 
-impl<C: Commands> Daemon<C> {
+impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
     /// Does what it is asked for until it shall stop.
-    async fn serve(&mut self, mut requests: Requests) -> anyhow::Result<()> {
-        let mut services = Services::new(self.context());
-        start_services(&mut services);
-        manager::ready(&self.status);
-        loop {
-            match requests.next().await {
-                Request::Reload => self.reload().await?,
-                Request::Stop => break,
+    async fn serve(
+        &mut self,
+        mut requests: Requests,
+        uplinks: Uplinks<C>,
+        first: Vec<Event>,
+    ) -> anyhow::Result<()> {
+        for event in first {
+            if let Event::Status(status) = event {
+                // Told with the news that the daemon is ready.
+                self.status = status;
+            } else {
+                self.handle(event).await;
             }
         }
-        manager::stopping(&self.status);
-        services.stop().await;
+        let (tell, mut events) = mpsc::channel(EVENTS_MAX);
+        let mut own = Services::new(self.context());
+        let (uplinks, tell_too) = (Arc::new(Mutex::new(uplinks)), tell.clone());
+        own.task("uplinks", move |context| {
+            uplinks::run(context, Arc::clone(&uplinks), tell.clone())
+        });
+        own.task("watchdog", move |context| watchdog::run(context, tell_too.clone()));
+        manager::ready(&self.whole_status());
+        loop {
+            tokio::select! {
+                request = requests.next() => match request {
+                    Request::Reload => self.reload().await?,
+                    Request::Stop => break,
+                },
+                Some(event) = events.recv() => self.handle(event).await,
+                () = until(self.leaving) => {
+                    info!(gateway = %self.name, "there is nothing left to look after");
+                    break;
+                }
+            }
+        }
+        manager::stopping(&self.whole_status());
+        // Nobody takes their events any more.
+        drop(events);
+        own.stop().await;
+        self.stop_services().await;
         Ok(())
+    }
+
+    async fn handle(&mut self, event: Event) {
+        match event {
+            Event::Attached(view, generation) => {
+                (self.announce)(view);
+                self.start_services(generation).await;
+            }
+            Event::Appeared(generation) => self.start_services(generation).await,
+            Event::Detached => {
+                self.stop_services().await;
+                self.leaving = Some(Instant::now() + RETURN_WITHIN);
+            }
+            Event::Status(status) => {
+                self.status = status;
+                manager::status(&self.whole_status());
+            }
+            Event::Ping(answer) => {
+                // Who asks waits for the answer, unless it was told to stop.
+                let _ = answer.send(self.services.is_some());
+            }
+        }
+    }
+
+    /// Starts the services for a gateway that was not there before.
+    async fn start_services(&mut self, generation: u32) {
+        self.stop_services().await;
+        self.leaving = None;
+        self.in_force.send_modify(|in_force| in_force.generation = generation);
+        let mut services = Services::new(self.context());
+        start_services(&mut services);
+        self.services = Some(services);
+    }
+
+    async fn stop_services(&mut self) {
+        if let Some(services) = self.services.take() {
+            services.stop().await;
+        }
     }
 
     fn context(&self) -> ServiceContext {
@@ -144,34 +254,46 @@ impl<C: Commands> Daemon<C> {
     }
 
     /// Has the file taken.
-    async fn reload(&self) -> anyhow::Result<()> {
+    async fn reload(&mut self) -> anyhow::Result<()> {
         manager::reloading();
         let commands = Arc::clone(&self.commands);
         // On a thread of its own, so that whatever else this process does goes on.
         let reloading = task::spawn_blocking(move || commands.reload());
         let outcome = reloading.await.context("the reload ended with a panic")?;
-        let status = self.report(outcome);
-        manager::ready(&status);
+        self.last_reload = self.report(outcome);
+        manager::ready(&self.whole_status());
         Ok(())
     }
 
     /// Tells the operator and the services how a reload went, and gives the status that it leaves.
-    fn report(&self, outcome: anyhow::Result<(ReloadView, Settings)>) -> String {
-        let Self { name, status, .. } = self;
+    fn report(&self, outcome: anyhow::Result<Reloaded>) -> String {
+        let name = &self.name;
         match outcome {
-            Ok((view, settings)) => {
+            Ok(Reloaded { view: Some(view), settings }) => {
                 let ReloadView { file, generation, flows_ended, notes, .. } = view;
                 let file = file.display();
                 info!(gateway = %name, generation, %file, flows_ended, "reloaded");
-                notes.iter().for_each(|note| warn!(gateway = %name, "{note}"));
+                for note in notes {
+                    warn!(gateway = %name, "{note}");
+                }
                 self.in_force.send_replace(InForce { settings: Arc::new(settings), generation });
-                format!("{status}; policy generation {generation} of {file}")
+                format!("; policy generation {generation} of {file}")
+            }
+            Ok(Reloaded { view: None, settings }) => {
+                info!(gateway = %name, "the file was read again for when an uplink is there");
+                let settings = Arc::new(settings);
+                self.in_force.send_modify(|in_force| in_force.settings = settings);
+                String::new()
             }
             Err(error) => {
                 error!(gateway = %name, "not reloaded; what was in force remains so: {error:#}");
-                format!("{status}; the last reload failed")
+                "; the last reload failed".to_owned()
             }
         }
+    }
+
+    fn whole_status(&self) -> String {
+        format!("{}{}", self.status, self.last_reload)
     }
 
     /// Detaches the gateway, unless somebody did already.
@@ -180,7 +302,9 @@ impl<C: Commands> Daemon<C> {
         match datapath::detach(&self.bpffs, name) {
             Ok(outcome) => {
                 info!(gateway = %name, "detached");
-                outcome.notes.iter().for_each(|note| info!(gateway = %name, "{note}"));
+                for note in outcome.notes {
+                    info!(gateway = %name, "{note}");
+                }
                 Ok(())
             }
             Err(DatapathError::NotAttached { .. }) => Ok(()),
@@ -189,7 +313,10 @@ impl<C: Commands> Daemon<C> {
     }
 }
 
-fn status(view: &AttachView) -> String {
-    let uplinks: Vec<_> = view.uplinks.iter().map(|uplink| uplink.name.as_str()).collect();
-    format!("gateway {} protects {}", view.name, uplinks.join(", "))
+/// Waits until then, or for ever.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => future::pending().await,
+    }
 }

@@ -24,7 +24,7 @@ use crate::{datapath::GatewayName, settings::Settings};
 /// How long a failed service rests before its first new attempt; the next rest is twice as long.
 const REST_MIN: Duration = Duration::from_secs(1);
 /// The longest rest. A service that worked for so long has overcome its earlier failures.
-const REST_MAX: Duration = Duration::from_secs(60);
+const REST_MAX: Duration = Duration::from_mins(1);
 /// How long services may take together to finish their work when they shall stop.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 

@@ -18,7 +18,7 @@ use super::{
     pin::GatewayDir,
     policy::{NewPolicy, PolicySwap},
     programs::Programs,
-    requirements,
+    repair, requirements,
     undo::Undo,
     uplinks,
     work::Work,
@@ -34,6 +34,8 @@ pub struct AttachRequest<'a> {
     pub name: &'a GatewayName,
     /// The names of the interfaces to protect, in this thread's network namespace.
     pub uplinks: &'a [String],
+    /// Whether uplinks of an attached gateway that are not among these stay, as far as they exist.
+    pub keep_others: bool,
     /// Which ingress hook to use.
     pub hook: HookChoice,
     /// How to attach TC programs.
@@ -136,7 +138,7 @@ impl Attempt<'_> {
         programs.pin(staging)?;
         let mut meta =
             Meta { abi_version: ABI_VERSION, netns: NetnsId::current()?, uplinks: Vec::new() };
-        self.note_wanted(&mut meta)?;
+        note_wanted(self.request.name, &mut meta, &self.uplinks)?;
         let meta_map = MetaMap::create(&staging.maps(), &meta)?;
         let mut swap = PolicySwap::prepare(self.request.name, staging, self.request.policy)?;
         let config = swap.commit(&config, Mode::Standby)?;
@@ -190,7 +192,7 @@ impl Attempt<'_> {
         let programs = Programs::load(directory, tables, overflow_slots)?;
 
         let mut meta = old_meta.clone();
-        self.note_wanted(&mut meta)?;
+        note_wanted(self.request.name, &mut meta, &self.uplinks)?;
         let maps = directory.maps();
         self.undo.push(move || match MetaMap::open(&maps) {
             Ok(mut map) => map.write(&old_meta),
@@ -214,7 +216,7 @@ impl Attempt<'_> {
         work.notes.extend(swap.notes());
 
         // The new state is in force; what is left is to remove the old one's remains.
-        if let Err(error) = tidy_up(&mut work, &self.uplinks, &placed) {
+        if let Err(error) = tidy_up(&mut work, self.request, &self.uplinks, &placed) {
             work.notes.push(format!(
                 "the gateway is up to date, but parts of its earlier state remain: {error}; \
                  attaching again removes them"
@@ -224,34 +226,43 @@ impl Attempt<'_> {
         self.notes.extend(neighbours);
         Ok(placed.into_iter().map(|placed| placed.outcome).collect())
     }
+}
 
-    /// Puts the wanted uplinks on record before anything is attached to them.
-    fn note_wanted(&self, meta: &mut Meta) -> Result<(), DatapathError> {
-        for uplink in &self.uplinks {
-            meta.uplink_mut(uplink.index, &uplink.name).name.clone_from(&uplink.name);
-        }
-        if meta.uplinks.len() > UPLINKS_MAX {
-            return Err(DatapathError::Uplinks {
-                reason: format!(
-                    "the old and the new uplinks of gateway {} are together more than \
-                     {UPLINKS_MAX}; change them in two steps",
-                    self.request.name
-                ),
-            });
-        }
-        Ok(())
+/// Puts the wanted uplinks on record before anything is attached to them.
+///
+/// # Errors
+/// [`DatapathError::Uplinks`].
+pub(super) fn note_wanted(
+    name: &GatewayName,
+    meta: &mut Meta,
+    uplinks: &[Interface],
+) -> Result<(), DatapathError> {
+    for uplink in uplinks {
+        meta.uplink_mut(uplink.index, &uplink.name).name.clone_from(&uplink.name);
     }
+    if meta.uplinks.len() > UPLINKS_MAX {
+        return Err(DatapathError::Uplinks {
+            reason: format!(
+                "the old and the new uplinks of gateway {name} are together more than \
+                 {UPLINKS_MAX}; change them in two steps"
+            ),
+        });
+    }
+    Ok(())
 }
 
 /// What is on an uplink once everything is in place.
-struct Placed {
-    outcome: UplinkOutcome,
+pub(super) struct Placed {
+    pub(super) outcome: UplinkOutcome,
     egress: Attachment,
     ingress: Attachment,
 }
 
 /// Egress goes first on all uplinks, so that every flow is on record before a reply is judged.
-fn place_all(
+///
+/// # Errors
+/// What the last possible way of attaching a program fails with.
+pub(super) fn place_all(
     work: &mut Work<'_>,
     uplinks: &[Interface],
     hook: HookChoice,
@@ -283,6 +294,27 @@ fn place_all(
 /// Removes what an update made obsolete.
 fn tidy_up(
     work: &mut Work<'_>,
+    request: &AttachRequest<'_>,
+    uplinks: &[Interface],
+    placed: &[Placed],
+) -> Result<(), DatapathError> {
+    keep_placed(work, uplinks, placed)?;
+    let mut staying: Vec<u32> = uplinks.iter().map(|uplink| uplink.index).collect();
+    if request.keep_others {
+        for record in &work.meta.uplinks {
+            staying.extend(repair::find(record.ifindex)?.map(|uplink| uplink.index));
+        }
+    }
+    work.leave_all_but(&staying)
+}
+
+/// Pins the programs that were placed, and removes what else of the gateway is on their uplinks.
+///
+/// # Errors
+/// [`DatapathError::Pin`], [`DatapathError::Bpffs`], [`DatapathError::Net`] or
+/// [`DatapathError::Map`].
+pub(super) fn keep_placed(
+    work: &mut Work<'_>,
     uplinks: &[Interface],
     placed: &[Placed],
 ) -> Result<(), DatapathError> {
@@ -290,7 +322,7 @@ fn tidy_up(
     for (uplink, placed) in uplinks.iter().zip(placed) {
         work.retire(uplink, &[placed.egress, placed.ingress])?;
     }
-    work.leave_all_but(uplinks)
+    Ok(())
 }
 
 fn neighbours(work: &Work<'_>, uplinks: &[Interface]) -> Vec<String> {

@@ -108,6 +108,16 @@ impl Gateway {
         &self.name
     }
 
+    /// What tells this gateway from earlier and later ones of its name: the kernel's id of a map,
+    /// which it does not give away again.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub fn id(&self) -> Result<u32, DatapathError> {
+        let info = self.established.map().info().map_err(reading(name::ESTABLISHED))?;
+        Ok(info.id())
+    }
+
     /// The configuration in force.
     ///
     /// # Errors

@@ -18,8 +18,12 @@ use crate::net::{NetError, interface, netns, tc::Hook};
 pub struct UplinkStatus {
     /// The interface's index when it was attached.
     pub ifindex: u32,
-    /// The interface's name when it was attached.
+    /// The interface's name; once it is gone, the last one that is on record.
     pub name: String,
+    /// Whether the interface is there.
+    pub present: bool,
+    /// Whether it is administratively up.
+    pub up: bool,
     /// The program that judges inbound packets; `None` when the interface is gone or somebody
     /// removed the program.
     pub ingress: Option<AttachedProgram<IngressHook>>,
@@ -81,6 +85,9 @@ fn examine(
         Err(NetError::InterfaceMissing { .. }) => return Ok(status),
         Err(error) => return Err(error.into()),
     };
+    status.name.clone_from(&uplink.name);
+    status.present = true;
+    status.up = uplink.up;
     for attachment in uplinks::attached(directory, meta, &uplink)? {
         let Some(program_id) = program_id(directory, uplink.index, attachment)? else { continue };
         match attachment.hook() {
@@ -110,5 +117,12 @@ fn program_id(
 }
 
 fn detached(record: &UplinkRecord) -> UplinkStatus {
-    UplinkStatus { ifindex: record.ifindex, name: record.name.clone(), ingress: None, egress: None }
+    UplinkStatus {
+        ifindex: record.ifindex,
+        name: record.name.clone(),
+        present: false,
+        up: false,
+        ingress: None,
+        egress: None,
+    }
 }

@@ -107,15 +107,15 @@ impl Work<'_> {
         self.meta_map.write(&self.meta)
     }
 
-    /// Removes everything from the uplinks on record that are not wanted any more, whether their
-    /// interfaces still exist or not. Not undone: it comes last.
+    /// Removes everything from the uplinks on record whose indices are not among `staying`, whether
+    /// their interfaces still exist or not. Not undone: it comes last.
     ///
     /// # Errors
     /// [`DatapathError::Bpffs`], [`DatapathError::Net`] or [`DatapathError::Map`].
-    pub(super) fn leave_all_but(&mut self, wanted: &[Interface]) -> Result<(), DatapathError> {
+    pub(super) fn leave_all_but(&mut self, staying: &[u32]) -> Result<(), DatapathError> {
         let records = self.meta.uplinks.clone();
         for record in records {
-            if wanted.iter().any(|uplink| uplink.index == record.ifindex) {
+            if staying.contains(&record.ifindex) {
                 continue;
             }
             for attachment in Attachment::LINKS {

@@ -4,12 +4,15 @@
 
 pub mod interface;
 pub mod netns;
+mod news;
 mod rtnetlink;
 pub(crate) mod tc;
 
 use std::{io, path::PathBuf};
 
 use thiserror::Error;
+
+pub use news::LinkNews;
 
 /// What can go wrong with interfaces and network namespaces.
 #[derive(Debug, Error)]

@@ -79,12 +79,14 @@ pub struct LoadedPolicyView {
 /// An interface that a gateway protects.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UplinkView {
-    /// Its name when the gateway was attached.
+    /// Its name; once it is gone, the last one that is known.
     pub name: String,
     /// Its index.
     pub ifindex: u32,
     /// Whether it still exists.
     pub present: bool,
+    /// Whether it is administratively up.
+    pub up: bool,
     /// The ingress hook: `xdp`, `xdp-generic` or `tc`; `null` when none is attached any more.
     pub hook: Option<&'static str>,
     /// The program that judges what comes in; `null` when it is no longer attached.
@@ -114,6 +116,7 @@ mod tests {
             name: "eth0".to_owned(),
             ifindex: 2,
             present: true,
+            up: true,
             hook: Some("tc"),
             ingress: Some(AttachmentView { program_id: 17, attachment: "tcx" }),
             egress: None,
@@ -157,7 +160,7 @@ mod tests {
         let policy_json = serde_json::to_string(&policy).expect("plain data");
         let expected = [
             r#"[{"name":"wan","mode":"armed","abi_version":2,"uplinks":[{"name":"eth0","#,
-            r#""ifindex":2,"present":true,"hook":"tc","#,
+            r#""ifindex":2,"present":true,"up":true,"hook":"tc","#,
             r#""ingress":{"program_id":17,"attachment":"tcx"},"egress":null}],"#,
             r#""flows":{"half_open":1,"established":2,"half_open_max":1024,"#,
             r#""established_max":4096,"half_open_expired":0,"established_expired":0},"#,

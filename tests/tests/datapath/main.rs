@@ -121,6 +121,7 @@ fn attach_with(
         bpffs: bpffs.path(),
         name,
         uplinks: &uplinks,
+        keep_others: false,
         hook,
         tc,
         tables: TABLES,

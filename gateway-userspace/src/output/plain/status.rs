@@ -33,7 +33,7 @@ fn uplinks(uplinks: &[UplinkView]) -> String {
     let columns = [
         words("UPLINK"),
         numbers("IFINDEX"),
-        words("PRESENT"),
+        words("LINK"),
         words("HOOK"),
         words("INGRESS"),
         words("EGRESS"),
@@ -42,13 +42,21 @@ fn uplinks(uplinks: &[UplinkView]) -> String {
         [
             uplink.name.clone(),
             uplink.ifindex.to_string(),
-            yes_or_no(uplink.present),
+            link(uplink).to_owned(),
             uplink.hook.unwrap_or("-").to_owned(),
             attachment(uplink.ingress.as_ref()),
             attachment(uplink.egress.as_ref()),
         ]
     });
     render(columns, rows)
+}
+
+fn link(uplink: &UplinkView) -> &'static str {
+    match (uplink.present, uplink.up) {
+        (false, _) => "gone",
+        (true, false) => "down",
+        (true, true) => "up",
+    }
 }
 
 /// The policy as lines of `name: value`.
@@ -167,10 +175,6 @@ fn attachment(attachment: Option<&AttachmentView>) -> String {
     )
 }
 
-fn yes_or_no(value: bool) -> String {
-    if value { "yes" } else { "no" }.to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use gateway_common::{
@@ -205,9 +209,9 @@ gateway old: unreadable: too old
 
 gateway wan: armed (map layout 2)
 
-UPLINK  IFINDEX  PRESENT  HOOK  INGRESS  EGRESS
-eth0          2  yes      xdp   xdp #17  tcx #18
-eth1         11  no       -     missing  missing
+UPLINK  IFINDEX  LINK  HOOK  INGRESS  EGRESS
+eth0          2  up    xdp   xdp #17  tcx #18
+eth1         11  gone  -     missing  missing
 
 policy:     generation 3, 1 rule, 2 subnets, default route blocked, from /etc/eigw/wan.toml
 flows:      half-open 1 of 1024, established 2 of 4096
@@ -269,6 +273,7 @@ martians:   refused except 10.0.0.0/8, fc00::/7
             name: "eth0".to_owned(),
             ifindex: 2,
             present: true,
+            up: true,
             hook: Some("xdp"),
             ingress: attached("xdp", 17),
             egress: attached("tcx", 18),
@@ -277,6 +282,7 @@ martians:   refused except 10.0.0.0/8, fc00::/7
             name: "eth1".to_owned(),
             ifindex: 11,
             present: false,
+            up: false,
             hook: None,
             ingress: None,
             egress: None,
