@@ -92,6 +92,10 @@ pub mod name {
     /// [`RECLAIMED_MAX`](crate::limits::RECLAIMED_MAX) flow keys as its packet, returns how many of
     /// them were expired.
     pub const RECLAIM: &str = "reclaim";
+    /// The program that user space runs to enter a flow that was there before the gateway: takes a
+    /// [`Seed`](crate::seed::Seed) as its packet, returns an [`Entered`](crate::seed::Entered), or
+    /// 0 if there is no configuration. Only attaching runs it, so it is not pinned.
+    pub const SEED: &str = "seed";
 }
 
 /// The maps of a policy that the packet path decides and counts with.

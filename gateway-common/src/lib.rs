@@ -39,6 +39,7 @@ pub mod policy;
 pub mod record;
 pub mod rejection;
 pub mod related;
+pub mod seed;
 pub mod tables;
 pub mod timeouts;
 pub mod tuple;

@@ -321,7 +321,7 @@ pub(crate) const fn key(
 /// (RFC5508-REQ-1).
 #[must_use]
 #[inline(always)]
-pub(crate) const fn query_port(family: Family, direction: Direction, kind: u8) -> Option<u16> {
+pub const fn query_port(family: Family, direction: Direction, kind: u8) -> Option<u16> {
     match (family, direction, kind) {
         (Family::Ipv4, Direction::Outbound, icmp::ECHO_REQUEST)
         | (Family::Ipv4, Direction::Inbound, icmp::ECHO_REPLY)

@@ -21,6 +21,7 @@ use crate::{
     policy::{AddressClass, Class, Levels, PrefixKey, ProtocolClasses, Rule, Summary, Words},
     record::FlowRecord,
     rejection::Unsolicited,
+    seed::Seed,
     timeouts::{Ticks, TimeoutClass},
     tuple::{Address, FlowKey, VlanPath},
 };
@@ -57,6 +58,9 @@ shared!(FlowHalf, 56, {
 });
 shared!(FlowEntry, 128, {
     outbound: FlowHalf, inbound: FlowHalf, created: Ticks, generation: u32, first: u32,
+});
+shared!(Seed, 60, {
+    key: FlowKey, outbound_marks: u32, inbound_marks: u32, generation: u32, may_overflow: u32,
 });
 shared!(DatagramKey, 44, {
     source: Address, destination: Address, id: u32,

@@ -23,8 +23,9 @@ use aya_ebpf::{
 };
 use gateway_common::{
     counter::FlowEvent,
-    egress, ingress,
+    egress, gateway, ingress,
     limits::RECLAIMED_MAX,
+    seed::{self, Seed},
     tuple::{Direction, FlowKey},
     verdict::Verdict,
 };
@@ -95,6 +96,16 @@ fn reclaim(context: TcContext) -> i32 {
         reclaimed += maps::reclaim_flow(&raw const key).cast_signed();
     }
     reclaimed
+}
+
+/// Not attached anywhere: user space runs it to enter a flow that was there before the gateway. That
+/// happens here because packets may open, move and count flows at the same time.
+#[expect(clippy::needless_pass_by_value, reason = "the macro hands the context over")]
+#[classifier]
+fn seed(context: TcContext) -> i32 {
+    let Ok(seed) = context.load::<Seed>(0) else { return 0 };
+    let Some(config) = gateway::valid_config(&Maps) else { return 0 };
+    seed::enter(&seed, config, &Maps) as i32
 }
 
 /// "Unspecified" lets the other programs on the hook, and then the stack, go on.

@@ -17,5 +17,6 @@ pub mod net;
 pub mod output;
 pub mod policy;
 pub mod protocol;
+pub mod seed;
 pub mod settings;
 pub mod view;

@@ -16,7 +16,7 @@ use crate::{
     },
     net::interface,
     settings::{self, Settings, ULA, is_ula},
-    view::{AttachView, AttachedUplinkView},
+    view::{AttachView, AttachedUplinkView, SeededView},
 };
 
 /// Protect uplinks, or bring a gateway that does so up to date
@@ -37,6 +37,10 @@ pub(super) struct AttachArgs {
     /// The ingress hook, instead of the one in the file
     #[arg(long, value_name = "HOOK")]
     pub(super) hook: Option<HookChoice>,
+    /// Do not enter the connections that are there into the flow table: those that are idle, or on
+    /// which outside speaks next, are cut
+    #[arg(long)]
+    no_seed: bool,
 }
 
 /// What to attach, and what the operator should know about it.
@@ -47,6 +51,7 @@ pub(super) struct Plan {
     source: PolicySource,
     notes: Vec<String>,
     memory_bytes: u64,
+    seed: bool,
 }
 
 pub(super) fn run(context: &Context, args: AttachArgs) -> Result<AttachView> {
@@ -62,7 +67,7 @@ pub(super) fn prepare(args: AttachArgs) -> Result<Plan> {
 /// Does what was prepared, to these of the uplinks. If there are more, they are only missing, so
 /// that whatever else the gateway protects already may be one of them by another name.
 pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Result<AttachView> {
-    let Plan { name, settings, source, notes, memory_bytes } = plan;
+    let Plan { name, settings, source, notes, memory_bytes, seed } = plan;
     let mut notes = notes.clone();
     let ula_uplink = first_with_ula(uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
@@ -92,7 +97,11 @@ pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Resu
         hosts: settings.hosts,
         config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
         policy: &NewPolicy::new(&settings.policy, source.clone()),
+        seed: *seed,
     })?;
+    for explanation in outcome.seeded.iter().flat_map(|seeded| &seeded.explanations) {
+        context.explain(|| explanation.clone());
+    }
     Ok(view(name, outcome, notes))
 }
 
@@ -116,7 +125,7 @@ fn plan(args: AttachArgs, memory_bytes: u64) -> Result<Plan> {
     settings::hook_name(settings.hook).clone_into(&mut source.hook);
     match settings.gateway_name() {
         Some(name) if !settings.uplinks.is_empty() => {
-            Ok(Plan { name, settings, source, notes: warnings, memory_bytes })
+            Ok(Plan { name, settings, source, notes: warnings, memory_bytes, seed: !args.no_seed })
         }
         Some(_) | None => Err(Failure::usage(
             "there is no uplink to protect; name one with --uplink IF, or list 'uplinks' in \
@@ -177,6 +186,11 @@ fn view(name: &GatewayName, outcome: AttachOutcome, mut notes: Vec<String>) -> A
         name: name.to_string(),
         created: outcome.created,
         uplinks: uplinks.collect(),
+        seeded: outcome.seeded.map(|seeded| SeededView {
+            sockets: seeded.sockets,
+            conntrack: seeded.conntrack,
+            skipped: seeded.skipped,
+        }),
         notes,
     }
 }
@@ -246,6 +260,6 @@ mod tests {
     }
 
     fn no_arguments() -> AttachArgs {
-        AttachArgs { config: None, uplinks: Vec::new(), name: None, hook: None }
+        AttachArgs { config: None, uplinks: Vec::new(), name: None, hook: None, no_seed: false }
     }
 }

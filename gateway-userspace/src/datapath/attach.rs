@@ -19,6 +19,7 @@ use super::{
     policy::{NewPolicy, PolicySwap},
     programs::Programs,
     repair, requirements,
+    seeding::{Seeded, Seeding},
     undo::Undo,
     uplinks,
     work::Work,
@@ -49,6 +50,8 @@ pub struct AttachRequest<'a> {
     pub config: &'a Config,
     /// The policy to put in force with it.
     pub policy: &'a NewPolicy,
+    /// Whether the connections that are there get their flows, so that nothing is cut.
+    pub seed: bool,
 }
 
 /// How attaching went.
@@ -58,6 +61,9 @@ pub struct AttachOutcome {
     pub created: bool,
     /// What was done to each uplink, in the order of the request.
     pub uplinks: Vec<UplinkOutcome>,
+    /// The connections that were there and got their flows; `None` if none of the uplinks is new,
+    /// or if that was not wanted.
+    pub seeded: Option<Seeded>,
     /// What else the operator should know, in whole sentences.
     pub notes: Vec<String>,
 }
@@ -101,14 +107,17 @@ pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathErro
     );
     let directory = root.root().gateway(request.name);
     let created = !directory.exists();
-    let mut attempt = Attempt { request, uplinks, notes, undo: Undo::default() };
+    let mut attempt = Attempt { request, uplinks, notes, seeded: None, undo: Undo::default() };
     let result = if created {
         attempt.create(&root.attaching(request.name), &directory)
     } else {
         attempt.update(&directory)
     };
     match result {
-        Ok(uplinks) => Ok(AttachOutcome { created, uplinks, notes: attempt.notes }),
+        Ok(uplinks) => {
+            let Attempt { seeded, notes, .. } = attempt;
+            Ok(AttachOutcome { created, uplinks, seeded, notes })
+        }
         Err(cause) => Err(attempt.undo.roll_back(request.name, cause)),
     }
 }
@@ -117,6 +126,7 @@ struct Attempt<'a> {
     request: &'a AttachRequest<'a>,
     uplinks: Vec<Interface>,
     notes: Vec<String>,
+    seeded: Option<Seeded>,
     /// Empty from the moment when the new state is in force.
     undo: Undo,
 }
@@ -153,11 +163,18 @@ impl Attempt<'_> {
             undo: &mut self.undo,
             attached: HashMap::new(),
         };
-        let placed = place_all(&mut work, &self.uplinks, self.request.hook)?;
+        let placing = place_egress(&mut work, &self.uplinks)?;
+        let placed = place_ingress(&mut work, placing, self.request.hook)?;
         let neighbours = neighbours(&work, &self.uplinks);
         staging.rename(directory)?;
         let (from, to) = (directory.clone(), staging.clone());
-        self.undo.push(move || from.rename(&to));
+        work.undo.push(move || from.rename(&to));
+        // As late as possible: what begins later is learned from what inside sends.
+        if self.request.seed {
+            let all: Vec<&Interface> = self.uplinks.iter().collect();
+            let seeding = seeding(self.request, &all, config.generation, tables);
+            self.seeded = Some(seeding.run(&mut work.programs, work.notes)?);
+        }
         swap.arm(&config)?;
         self.undo.clear();
         self.notes.extend(neighbours);
@@ -175,7 +192,8 @@ impl Attempt<'_> {
         let tables = gateway::table_sizes(self.request.name, directory)?;
         let overflow_slots = gateway::overflow_slots(self.request.name, directory)?;
         let shares = self.request.hosts.within(tables);
-        if config_maps.in_force()?.mode != Mode::Armed as u32 {
+        let is_armed = config_maps.in_force()?.mode == Mode::Armed as u32;
+        if !is_armed {
             self.notes.push(format!(
                 "an earlier attach of gateway {} did not finish; this one did",
                 self.request.name
@@ -210,7 +228,15 @@ impl Attempt<'_> {
             undo: &mut self.undo,
             attached: HashMap::new(),
         };
-        let placed = place_all(&mut work, &self.uplinks, self.request.hook)?;
+        let placing = place_egress(&mut work, &self.uplinks)?;
+        // Before the ingress programs, which enforce the policy as soon as they are there.
+        let open: Vec<&Interface> =
+            placing.iter().filter(|it| it.created || !is_armed).map(|it| it.uplink).collect();
+        if self.request.seed && !open.is_empty() {
+            let seeding = seeding(self.request, &open, swap.generation()?, tables);
+            self.seeded = Some(seeding.run(&mut work.programs, work.notes)?);
+        }
+        let placed = place_ingress(&mut work, placing, self.request.hook)?;
         swap.commit(&config, Mode::Armed)?;
         work.undo.clear();
         work.notes.extend(swap.notes());
@@ -258,6 +284,14 @@ pub(super) struct Placed {
     ingress: Attachment,
 }
 
+/// What is on an uplink once its egress is in place.
+struct Placing<'a> {
+    uplink: &'a Interface,
+    /// Whether nothing of the gateway was on the uplink before.
+    created: bool,
+    egress: Attachment,
+}
+
 /// Egress goes first on all uplinks, so that every flow is on record before a reply is judged.
 ///
 /// # Errors
@@ -267,17 +301,30 @@ pub(super) fn place_all(
     uplinks: &[Interface],
     hook: HookChoice,
 ) -> Result<Vec<Placed>, DatapathError> {
+    let placing = place_egress(work, uplinks)?;
+    place_ingress(work, placing, hook)
+}
+
+fn place_egress<'a>(
+    work: &mut Work<'_>,
+    uplinks: &'a [Interface],
+) -> Result<Vec<Placing<'a>>, DatapathError> {
     for uplink in uplinks {
         work.survey(uplink)?;
     }
-    let is_new = |work: &Work<'_>, uplink: &Interface| {
-        work.attached.get(&uplink.index).is_none_or(Vec::is_empty)
+    let place = |uplink: &'a Interface| {
+        let created = work.attached.get(&uplink.index).is_none_or(Vec::is_empty);
+        Ok(Placing { uplink, created, egress: work.place_egress(uplink)? })
     };
-    let created: Vec<bool> = uplinks.iter().map(|uplink| is_new(work, uplink)).collect();
-    let egress: Vec<Attachment> =
-        uplinks.iter().map(|uplink| work.place_egress(uplink)).collect::<Result<_, _>>()?;
-    let mut placed = Vec::with_capacity(uplinks.len());
-    for ((uplink, created), egress) in uplinks.iter().zip(created).zip(egress) {
+    uplinks.iter().map(place).collect()
+}
+
+fn place_ingress(
+    work: &mut Work<'_>,
+    placing: Vec<Placing<'_>>,
+    hook: HookChoice,
+) -> Result<Vec<Placed>, DatapathError> {
+    let place = |Placing { uplink, created, egress }| {
         let ingress = work.place_ingress(uplink, hook)?;
         let outcome = UplinkOutcome {
             ifindex: uplink.index,
@@ -286,9 +333,18 @@ pub(super) fn place_all(
             egress: egress.tc_means(),
             created,
         };
-        placed.push(Placed { outcome, egress, ingress });
-    }
-    Ok(placed)
+        Ok(Placed { outcome, egress, ingress })
+    };
+    placing.into_iter().map(place).collect()
+}
+
+const fn seeding<'a>(
+    request: &AttachRequest<'a>,
+    uplinks: &'a [&'a Interface],
+    generation: u32,
+    tables: TableSizes,
+) -> Seeding<'a> {
+    Seeding { uplinks, policy: request.policy, generation, tables }
 }
 
 /// Removes what an update made obsolete.

@@ -5,7 +5,7 @@ use std::{io, path::PathBuf};
 use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
 
 use super::cause::{VerifierLogTail, because};
-use crate::net::NetError;
+use crate::{net::NetError, seed::SeedError};
 
 /// Every failure of this module. Each says what failed, on which object, why, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +56,9 @@ pub enum DatapathError {
         /// What is wrong with the list.
         reason: String,
     },
+    /// The connections that are there cannot be listed.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
     /// An interface or network namespace cannot be used.
     #[error(transparent)]
     Net(#[from] NetError),

@@ -16,7 +16,7 @@ use super::{
 /// The BPF object this library was built with; empty if that was done with `EIGW_EBPF_SKIP=1`.
 pub static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/gateway.o"));
 
-/// Every program, in the order in which they are loaded and pinned.
+/// Every program that is pinned, in the order in which that is done.
 const PROGRAMS: [&str; 6] = [
     name::INGRESS_XDP,
     name::INGRESS_TC,
@@ -60,7 +60,7 @@ impl Programs {
         let object = loader.load(OBJECT).map_err(|source| DatapathError::Object { source })?;
         let mut programs = Self { object };
         programs.xdp()?.load().map_err(refused(name::INGRESS_XDP))?;
-        for classifier in &PROGRAMS[1..] {
+        for classifier in PROGRAMS[1..].iter().copied().chain([name::SEED]) {
             programs.classifier(classifier)?.load().map_err(refused(classifier))?;
         }
         Ok(programs)

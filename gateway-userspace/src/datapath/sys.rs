@@ -14,7 +14,7 @@ use std::{
 
 use aya::Pod;
 use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type};
-use gateway_common::tuple::FlowKey;
+use gateway_common::{seed::Seed, tuple::FlowKey};
 
 /// What a file of the BPF file system stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -256,6 +256,13 @@ pub(super) const fn bytes_of_key(key: &FlowKey) -> [u8; size_of::<FlowKey>()] {
     // SAFETY: `gateway_common::pod` asserts that the key is made of integers and has no padding,
     // so each of its bytes is initialized.
     unsafe { mem::transmute(*key) }
+}
+
+/// A flow to enter as it is in memory, which is how the program takes it.
+pub(super) const fn bytes_of_seed(seed: &Seed) -> [u8; size_of::<Seed>()] {
+    // SAFETY: `gateway_common::pod` asserts that the seed is made of integers and has no padding,
+    // so each of its bytes is initialized.
+    unsafe { mem::transmute(*seed) }
 }
 
 /// The kernel demands zero in everything that a command does not use.

@@ -6,6 +6,7 @@ pub mod interface;
 pub mod netns;
 mod news;
 mod rtnetlink;
+pub mod stack;
 pub(crate) mod tc;
 
 use std::{io, path::PathBuf};

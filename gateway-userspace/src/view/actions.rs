@@ -16,8 +16,22 @@ pub struct AttachView {
     pub created: bool,
     /// The interfaces it protects.
     pub uplinks: Vec<AttachedUplinkView>,
+    /// The connections that were there and got their flows; `null` if none of the uplinks is new,
+    /// or with `--no-seed`.
+    pub seeded: Option<SeededView>,
     /// What the operator should know, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// The connections that were there when a gateway was attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct SeededView {
+    /// Flows of the host's own sockets.
+    pub sockets: u64,
+    /// Flows that only connection tracking knew of.
+    pub conntrack: u64,
+    /// Connections on an uplink that got no flow; a note says why.
+    pub skipped: u64,
 }
 
 /// An interface that is protected now.

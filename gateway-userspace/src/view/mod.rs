@@ -14,8 +14,8 @@ mod status;
 use serde::Serialize;
 
 pub use actions::{
-    AttachView, AttachedUplinkView, CheckView, DetachView, ManView, SettingsView, TextView,
-    WarningView,
+    AttachView, AttachedUplinkView, CheckView, DetachView, ManView, SeededView, SettingsView,
+    TextView, WarningView,
 };
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
 pub(crate) use hits::age_ms;

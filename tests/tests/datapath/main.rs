@@ -128,5 +128,6 @@ fn attach_with(
         hosts,
         config: &config,
         policy: &NewPolicy::default(),
+        seed: true,
     })
 }

@@ -117,6 +117,14 @@ impl<'a> PolicySwap<'a> {
         Ok(Self { new, built: built?, config_maps, policy_maps, notes: Vec::new() })
     }
 
+    /// The generation that the policy will have.
+    ///
+    /// # Errors
+    /// [`DatapathError::Map`].
+    pub(super) fn generation(&self) -> Result<u32, DatapathError> {
+        Ok(after(self.config_maps.in_force()?.generation))
+    }
+
     /// Puts the policy in force, and a configuration with it, which is returned as it is then.
     ///
     /// # Errors
@@ -135,7 +143,7 @@ impl<'a> PolicySwap<'a> {
             );
         }
         let NewPolicy { policy, source, compiled } = self.new;
-        let generation = after(before.generation);
+        let generation = self.generation()?;
         let document = Document::new(policy, source, generation, in_force.as_ref(), other.as_ref());
         self.policy_maps.install(spare, &self.built, &document)?;
         let (policy, mode_code) = (compiled.summary, mode as u32);

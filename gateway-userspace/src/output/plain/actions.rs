@@ -6,7 +6,7 @@ use crate::{
         table::{numbers, render, words},
         units::{memory, plural},
     },
-    view::{AttachView, CheckView, DetachView, ManView, SettingsView},
+    view::{AttachView, CheckView, DetachView, ManView, SeededView, SettingsView},
 };
 
 pub(super) fn attach(view: &AttachView) -> String {
@@ -20,7 +20,21 @@ pub(super) fn attach(view: &AttachView) -> String {
             uplink.egress.to_owned(),
         ]
     });
-    format!("{done} gateway {}\n\n{}{}", view.name, render(columns, rows), notes(&view.notes))
+    format!(
+        "{done} gateway {}\n\n{}{}{}",
+        view.name,
+        render(columns, rows),
+        view.seeded.as_ref().map(seeded).unwrap_or_default(),
+        notes(&view.notes)
+    )
+}
+
+fn seeded(view: &SeededView) -> String {
+    let SeededView { sockets, conntrack, skipped } = *view;
+    let flows = sockets + conntrack;
+    let what = if flows == 1 { "connection" } else { "connections" };
+    let but = if skipped == 0 { String::new() } else { format!("; {skipped} skipped") };
+    format!("\nseeded {flows} {what}: {sockets} of sockets, {conntrack} of conntrack{but}\n")
 }
 
 pub(super) fn detach(view: &DetachView) -> String {
@@ -88,6 +102,7 @@ mod tests {
                 hook: "xdp",
                 egress: "tcx",
             }],
+            seeded: None,
             notes: Vec::new(),
         };
         let expected = "\
@@ -101,6 +116,15 @@ eth0          2  xdp   tcx
         view.notes.push("interface eth0 is down".to_owned());
         let updated = expected.replace("attached", "updated") + "note: interface eth0 is down\n";
         assert_eq!(attach(&view), updated);
+        view.notes.clear();
+        for (seeded, line) in [
+            ((3, 0, 0), "seeded 3 connections: 3 of sockets, 0 of conntrack"),
+            ((0, 1, 2), "seeded 1 connection: 0 of sockets, 1 of conntrack; 2 skipped"),
+        ] {
+            let (sockets, conntrack, skipped) = seeded;
+            view.seeded = Some(SeededView { sockets, conntrack, skipped });
+            assert!(attach(&view).ends_with(&format!("tcx\n\n{line}\n")), "{}", attach(&view));
+        }
     }
 
     #[test]
