@@ -15,6 +15,7 @@ mod offloads;
 mod path;
 mod policy;
 mod reload;
+mod seed;
 mod several;
 mod stream;
 mod traffic;
