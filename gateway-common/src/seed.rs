@@ -7,9 +7,11 @@
 
 use crate::{
     config::Config,
+    counter::FlowEvent,
+    ending,
     flow::{FlowEntry, FlowHalf, FlowUpdate, mark},
     gateway::find_live,
-    host::{self, HostKey},
+    host::HostKey,
     tables::{Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -164,7 +166,7 @@ pub fn enter<T: Tables>(seed: &Seed, config: &Config, tables: &T) -> Entered {
             ] {
                 let update =
                     FlowUpdate { direction, marks, seen: found.now, ..FlowUpdate::default() };
-                found.commit(key, &update, tables);
+                _ = found.commit(key, &update, tables);
             }
             return if has_share && establish(key, &host, tables) {
                 Entered::Established
@@ -172,7 +174,7 @@ pub fn enter<T: Tables>(seed: &Seed, config: &Config, tables: &T) -> Entered {
                 Entered::HalfOpen
             };
         }
-        Err(Reason::FlowExpired) => _ = host::forget(key, tables),
+        Err(Reason::FlowExpired) => _ = ending::end(key, FlowEvent::Expired, tables),
         Err(_) => {}
     }
     if seed.is_confirmed() && !has_share && seed.may_overflow == 0 {
@@ -183,17 +185,13 @@ pub fn enter<T: Tables>(seed: &Seed, config: &Config, tables: &T) -> Entered {
         Opening::Exists => return Entered::Known,
         Opening::Failed => return Entered::NoRoom,
     }
-    if !seed.is_confirmed() {
-        return Entered::HalfOpen;
-    }
-    if has_share && establish(key, &host, tables) {
-        return Entered::Established;
-    }
-    if seed.may_overflow == 0 {
+    let is_established = seed.is_confirmed() && has_share && establish(key, &host, tables);
+    if seed.is_confirmed() && !is_established && seed.may_overflow == 0 {
         tables.remove(Table::HalfOpen, key);
         return Entered::NoRoom;
     }
-    Entered::HalfOpen
+    tables.count(FlowEvent::Created);
+    if is_established { Entered::Established } else { Entered::HalfOpen }
 }
 
 /// Moves a flow to the established ones; false if there is no room. Nothing was taken from its

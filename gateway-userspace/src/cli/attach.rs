@@ -40,7 +40,7 @@ pub(super) struct AttachArgs {
     /// Do not enter the connections that are there into the flow table: those that are idle, or on
     /// which outside speaks next, are cut
     #[arg(long)]
-    no_seed: bool,
+    pub(super) no_seed: bool,
 }
 
 /// What to attach, and what the operator should know about it.

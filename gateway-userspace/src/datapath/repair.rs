@@ -81,7 +81,8 @@ pub fn repair(request: &RepairRequest<'_>) -> Result<AttachOutcome, DatapathErro
             lacking.push(uplink);
         }
     }
-    let mut outcome = AttachOutcome { created: false, uplinks: Vec::new(), notes: Vec::new() };
+    let mut outcome =
+        AttachOutcome { created: false, uplinks: Vec::new(), notes: Vec::new(), seeded: None };
     if lacking.is_empty() {
         // Somebody else did it meanwhile.
         return Ok(outcome);
