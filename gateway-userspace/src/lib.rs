@@ -4,6 +4,7 @@
 //! command line ─► cli ─► settings ─► policy ─► datapath ─► kernel
 //!                  │                              │
 //!                  │                              └ net (interfaces, namespaces)
+//!                  ├──► why: the packet path's logic, asked about one packet
 //!                  └──► view ─► output (plain text or JSON)
 //! ```
 //!
@@ -20,3 +21,4 @@ pub mod protocol;
 pub mod seed;
 pub mod settings;
 pub mod view;
+pub mod why;

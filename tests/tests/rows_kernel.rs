@@ -1,6 +1,8 @@
 //! The conformance table in the kernel: the same rows through the loaded programs, inbound ones
 //! through both of them. Needs root.
 
+#[path = "why/asking.rs"]
+mod asking;
 mod mutation;
 mod policies;
 
@@ -9,6 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
+use asking::Asking;
 use gateway_common::{
     config::Config,
     counter::Counter,
@@ -57,6 +60,26 @@ fn every_row_holds() {
     }
     let failed = failures.len();
     assert!(failures.is_empty(), "{failed} of {count} rows:\n\n{}", failures.join("\n\n"));
+}
+
+/// `eigw why` is right: asked on the programs' maps before a packet, it says what the kernel then
+/// does with it, and asking changes nothing. Rows take turns through the two programs for packets
+/// from outside.
+#[test]
+fn why_says_what_the_kernel_does() {
+    let mut machine = Asking::new(Kernel::new());
+    let mut failures = Vec::new();
+    let rows =
+        THEMES.iter().flat_map(|(theme, rows)| rows().into_iter().map(move |it| (theme, it)));
+    for ((theme, row), ingress) in rows.zip(Program::INGRESS.into_iter().cycle()) {
+        machine.kernel.ingress = ingress;
+        if let Err(difference) = check(&row, &mut machine) {
+            failures.push(format!("{ingress:?}: {theme}: {difference}"));
+        }
+    }
+    assert!(failures.is_empty(), "{} rows:\n\n{}", failures.len(), failures.join("\n\n"));
+    assert!(machine.differences.is_empty(), "{}", machine.differences.join("\n\n"));
+    assert!(machine.asked > 2_000, "only {} packets were asked about", machine.asked);
 }
 
 /// A packet from a guest is under segmentation offload before anybody has counted its segments:

@@ -17,6 +17,7 @@ mod status;
 mod subnet;
 mod tables;
 mod values;
+mod why;
 
 use std::{ffi::OsString, io::Write, path::PathBuf};
 
@@ -80,6 +81,7 @@ enum Command {
     Rule(rule::RuleArgs),
     Subnet(subnet::SubnetArgs),
     Stats(stats::StatsArgs),
+    Why(Box<why::WhyArgs>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
 }
@@ -153,6 +155,7 @@ impl Cli {
             Command::Rule(args) => View::RuleList(rule::run(&context, &args)?),
             Command::Subnet(args) => View::SubnetList(subnet::run(&context, &args)?),
             Command::Stats(args) => return stats::run(&context, &args, output),
+            Command::Why(args) => View::Why(Box::new(why::run(&context, &args)?)),
             Command::Completions(args) => View::Text(completions::run(&args)),
             Command::Man(args) => View::Man(man::run(&args)?),
         };

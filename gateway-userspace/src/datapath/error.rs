@@ -113,6 +113,9 @@ pub enum DatapathError {
         /// The layout of this binary.
         ours: u32,
     },
+    /// The policy was replaced again and again while it was read.
+    #[error("the policy in force changes faster than it can be read; try again")]
+    Unsteady,
     /// A gateway's pins are not what they should be.
     #[error(
         "gateway {name} is damaged: {} {reason}; run `eigw detach --name {name}`, then attach \

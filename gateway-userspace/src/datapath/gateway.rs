@@ -25,6 +25,7 @@ use super::{
     DatapathError, GatewayName, UplinkStatus,
     bpffs::{self, Root},
     cause::errno_of,
+    live::LiveTables,
     maps::{self, ConfigMaps, reading},
     meta::{META, Meta, MetaMap},
     pin::{self, GatewayDir},
@@ -132,6 +133,14 @@ impl Gateway {
     /// [`DatapathError::Damaged`] or [`DatapathError::Map`].
     pub fn policy(&self) -> Result<PolicyInForce, DatapathError> {
         policy::read(&self.config, &self.policy)
+    }
+
+    /// What the packet path would look up right now.
+    ///
+    /// # Errors
+    /// As [`LiveTables::read`], and [`DatapathError::Damaged`] or [`DatapathError::Program`].
+    pub fn tables(&self) -> Result<LiveTables, DatapathError> {
+        LiveTables::read(self.now()?, |map| maps::open_data(&self.name, &self.directory, map))
     }
 
     /// The packet path's clock.
@@ -390,7 +399,7 @@ fn running(program: &'static str) -> impl FnOnce(ProgramError) -> DatapathError 
     move |source| DatapathError::Program { action: "running", program, source }
 }
 
-fn read_all<K: Pod, V: Pod>(
+pub(super) fn read_all<K: Pod, V: Pod>(
     table: &HashMap<MapData, K, V>,
     name: &'static str,
 ) -> Result<Vec<(K, V)>, DatapathError> {
@@ -399,7 +408,7 @@ fn read_all<K: Pod, V: Pod>(
 }
 
 /// Turns the error that says "not there" into nothing.
-fn found<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+pub(super) fn found<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(None),

@@ -155,6 +155,22 @@ where
     })
 }
 
+/// Opens a pinned map of the gateway `gateway`, checked against its shape.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn open_data(
+    gateway: &GatewayName,
+    directory: &GatewayDir,
+    map: &'static str,
+) -> Result<MapData, DatapathError> {
+    Shape::of(map).open(&directory.maps()).map_err(|reason| DatapathError::Damaged {
+        name: gateway.to_string(),
+        path: directory.maps().join(map),
+        reason,
+    })
+}
+
 /// Checks every pinned map of the gateway `gateway`.
 ///
 /// # Errors
@@ -164,11 +180,7 @@ pub(super) fn check_all(
     directory: &GatewayDir,
 ) -> Result<(), DatapathError> {
     for shape in &SHAPES {
-        shape.open(&directory.maps()).map_err(|reason| DatapathError::Damaged {
-            name: gateway.to_string(),
-            path: directory.maps().join(shape.name),
-            reason,
-        })?;
+        open_data(gateway, directory, shape.name)?;
     }
     Ok(())
 }
@@ -192,6 +204,11 @@ impl ConfigMaps {
             config: open(gateway, directory, name::CONFIG)?,
             active: open(gateway, directory, name::ACTIVE)?,
         })
+    }
+
+    /// The maps, opened already.
+    pub(super) fn of(config: Array<MapData, Config>, active: Array<MapData, u32>) -> Self {
+        Self { config, active }
     }
 
     /// The configuration in force.

@@ -23,7 +23,7 @@ pub(super) const PROTOCOLS: usize = 256;
 const SELECTORS: usize = 65_536;
 
 /// Where the classes of a protocol are.
-pub(super) fn protocol_slot(direction: Direction, protocol: u8) -> usize {
+pub(crate) fn protocol_slot(direction: Direction, protocol: u8) -> usize {
     direction as usize * PROTOCOLS + usize::from(protocol)
 }
 

@@ -20,4 +20,5 @@ mod tests;
 mod trie;
 
 pub use compile::{CompiledPolicy, PolicySizes};
+pub(crate) use fields::protocol_slot;
 pub use host::HostTables;

@@ -10,6 +10,7 @@ mod reload;
 mod ruleset;
 mod stats;
 mod status;
+mod why;
 
 use serde::Serialize;
 
@@ -30,6 +31,11 @@ pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateVie
 pub use status::{
     AttachmentView, GatewayView, LoadedPolicyView, StatusElement, StatusView, UnreadableView,
     UplinkView,
+};
+pub(crate) use why::travel;
+pub use why::{
+    WhyChangeView, WhyFieldView, WhyFlowView, WhyHintView, WhyNearFlowView, WhyPacketView,
+    WhyPolicyView, WhyRuleView, WhySubnetView, WhyView,
 };
 
 /// The answer of any command.
@@ -64,6 +70,8 @@ pub enum View {
     Stats(StatsView),
     /// Of `stats watch`, once per interval.
     Rates(RatesView),
+    /// Of `why`.
+    Why(Box<WhyView>),
     /// Of `man`.
     Man(ManView),
     /// Of `completions`.

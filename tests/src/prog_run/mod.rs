@@ -11,7 +11,7 @@ mod tests;
 
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions, TestRunResult,
-    maps::{Array, HashMap as BpfHashMap, MapData, MapError, PerCpuArray},
+    maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray},
     programs::{Program as AyaProgram, ProgramError, SchedClassifier},
 };
 use gateway_common::{
@@ -27,7 +27,7 @@ use gateway_common::{
     tuple::{Direction, FlowKey},
     verdict::{Reason, Verdict},
 };
-use gateway_userspace::datapath::OBJECT;
+use gateway_userspace::datapath::{LiveTables, OBJECT, share};
 use policy::PolicyMaps;
 
 use crate::{netns::require_root, state::State};
@@ -195,6 +195,28 @@ impl Programs {
             overflow_taken,
             hits: self.hits(),
             endpoints: self.entries(name::ENDPOINTS).collect(),
+        }
+    }
+
+    /// The maps as user space looks into them, with the clock as it is now.
+    ///
+    /// # Panics
+    /// If a map cannot be read.
+    #[must_use]
+    pub fn tables(&self) -> LiveTables {
+        let open = |name| {
+            self.policies
+                .data(name)
+                .map_or_else(|| share(name, self.data(name)), |map| share(name, map))
+        };
+        LiveTables::read(self.now(), open).unwrap_or_else(|error| panic!("{}", chain(&error)))
+    }
+
+    fn data(&self, name: &str) -> &MapData {
+        let map = self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"));
+        match map {
+            Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) => map,
+            other => panic!("map {name} is a {other:?}"),
         }
     }
 

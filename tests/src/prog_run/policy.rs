@@ -12,7 +12,10 @@ use gateway_common::{
     counter::Hits,
     limits::POLICY_SLOTS,
 };
-use gateway_userspace::{datapath::BuiltTables, policy::CompiledPolicy};
+use gateway_userspace::{
+    datapath::{BuiltTables, share},
+    policy::CompiledPolicy,
+};
 
 use super::{Programs, chain};
 
@@ -20,15 +23,27 @@ use super::{Programs, chain};
 type Outer = ArrayOfMaps<MapData, MapData>;
 
 /// Where the programs find policies.
-pub(super) struct PolicyMaps(HashMap<&'static str, Outer>);
+pub(super) struct PolicyMaps {
+    outer: HashMap<&'static str, Outer>,
+    /// The same maps once more, for whoever opens them by themselves.
+    data: HashMap<&'static str, MapData>,
+}
 
 impl PolicyMaps {
     pub(super) fn take(ebpf: &mut Ebpf) -> Self {
-        let outer = |name| {
-            let map = ebpf.take_map(name).unwrap_or_else(|| panic!("no map {name}"));
-            (name, done(name, Outer::try_from(map)))
-        };
-        Self(POLICY_TABLES.map(outer).into())
+        let maps = POLICY_TABLES
+            .map(|name| (name, ebpf.take_map(name).unwrap_or_else(|| panic!("no map {name}"))));
+        let data = maps.each_ref().map(|(name, map)| {
+            let Map::ArrayOfMaps(data) = map else { panic!("{name} is {map:?}") };
+            (*name, done(name, share(name, data)))
+        });
+        let outer = maps.map(|(name, map)| (name, done(name, Outer::try_from(map))));
+        Self { outer: outer.into(), data: data.into() }
+    }
+
+    /// The map of maps of that name, if it is one of a policy's.
+    pub(super) fn data(&self, name: &str) -> Option<&MapData> {
+        self.data.get(name)
     }
 }
 
@@ -43,7 +58,7 @@ impl Programs {
         let inner: HashMap<_, _> = tables.maps().collect();
         // Each replacement waits until no packet reads the old map any more; so all at once.
         thread::scope(|scope| {
-            for (name, outer) in &mut self.policies.0 {
+            for (name, outer) in &mut self.policies.outer {
                 if let Some(map) = inner.get(name) {
                     scope.spawn(move || done(name, outer.set(config.policy_slot, map, 0)));
                 }
@@ -60,7 +75,7 @@ impl Programs {
         if config.policy_slot as usize >= POLICY_SLOTS || config.policy.is_egress_only() {
             return sums;
         }
-        let outer = &self.policies.0[name::POLICY_HITS];
+        let outer = &self.policies.outer[name::POLICY_HITS];
         let inner = done(name::POLICY_HITS, outer.get(&config.policy_slot, 0));
         let array: Array<MapData, Hits> =
             done(name::POLICY_HITS, Array::try_from(Map::Array(inner)));

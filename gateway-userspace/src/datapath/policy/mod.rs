@@ -12,6 +12,7 @@
 
 mod document;
 mod hits;
+mod readback;
 mod tables;
 
 use std::thread;
@@ -26,6 +27,7 @@ pub use document::PolicySource;
 pub use tables::BuiltTables;
 
 use document::{Counted, Document};
+pub(super) use readback::StoredTables;
 pub(super) use tables::PolicyMaps;
 
 use super::{DatapathError, GatewayName, maps::ConfigMaps, pin::GatewayDir};

@@ -7,6 +7,7 @@ mod reload;
 mod ruleset;
 mod stats;
 mod status;
+mod why;
 
 use crate::view::View;
 
@@ -27,6 +28,7 @@ pub(super) fn render(view: &View) -> String {
         View::SubnetList(view) => hits::subnets(&view.subnets),
         View::Stats(view) => stats::stats(view),
         View::Rates(view) => stats::rates(view),
+        View::Why(view) => why::why(view),
         View::Man(view) => actions::man(view),
         View::Text(view) => view.text.clone(),
     }
