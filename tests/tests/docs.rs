@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, fs, path::Path, process::Command};
 
 use gateway_common::verdict::Reason;
+use gateway_userspace::why;
 
 #[test]
 fn reasons_are_documented() {
@@ -37,18 +38,27 @@ fn assert_documented(file: &str, expected: &str) {
 fn reasons_table() -> String {
     let mut text = String::from(
         "# Reasons\n\n\
-         Every packet is counted under one of these, by direction. The names are those of `eigw stats show`.\n\n\
-         | reason | verdict | what it means |\n|---|---|---|\n",
+         Every packet is counted under one of these, by direction. The names are those of `eigw stats show`.\n\
+         `eigw why` says of a packet which of these it would be, with the header fields that decided.\n\n\
+         | reason | verdict | what it means | decided by |\n|---|---|---|---|\n",
     );
     for reason in Reason::ALL {
+        let name = reason.name();
         writeln!(
             text,
-            "| `{}` | {} | {} |",
-            reason.name(),
+            "| <a id=\"{name}\"></a>`{name}` | {} | {} | {} |",
             reason.verdict().name(),
-            reason.explanation()
+            reason.explanation(),
+            deciding_fields(*reason),
         )
         .expect("writing to a string");
     }
     text
+}
+
+/// The header fields that decide, as `eigw why` names them but for the IP version.
+fn deciding_fields(reason: Reason) -> String {
+    let fields: Vec<_> =
+        why::deciding(reason).iter().map(|field| format!("`{}`", field.name())).collect();
+    if fields.is_empty() { "nothing in the packet".to_owned() } else { fields.join(", ") }
 }

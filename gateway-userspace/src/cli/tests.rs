@@ -45,6 +45,9 @@ fn commands_and_their_unambiguous_prefixes_are_understood() {
         "stats watch --interval 0.5",
         "comp bash",
         "man /tmp",
+        "why --in tcp 192.0.2.1:1 192.0.2.2:22 --flags syn-ack --name wan",
+        "why -c wan.toml --out icmpv6 2a00:1::5 2a00:2::1 --icmp-type 128 --forwarded --vlan 7",
+        "w --in --packet 45 --ip",
         "status -p --bpffs /mnt/bpf --netns blue -v",
         "--netns /proc/1/ns/net status",
     ] {
@@ -77,6 +80,10 @@ fn what_is_wrong_is_refused_as_bad_usage() {
         ("flow show --remote-port 65536", "65536"),
         ("stats watch --interval 0", "from 0.1 to 3600"),
         ("completions cmd", "invalid value 'cmd'"),
+        ("why tcp 192.0.2.1:1 192.0.2.2:22", "<--in|--out>"),
+        ("why --in", "required"),
+        ("why --in --ip tcp 192.0.2.1:1 192.0.2.2:22", "cannot be used with"),
+        ("why --in tcp 192.0.2.1:1 192.0.2:22", "not an address"),
         ("status --name", "value is required"),
     ] {
         let error = read(words).expect_err(words);
@@ -87,7 +94,7 @@ fn what_is_wrong_is_refused_as_bad_usage() {
 
 #[test]
 fn commands_of_later_versions_do_not_exist() {
-    for words in ["confirm", "drop watch", "rule watch", "why", "doctor", "flow watch"] {
+    for words in ["confirm", "drop watch", "rule watch", "doctor", "flow watch"] {
         let error = read(words).expect_err(words).to_string();
         assert!(error.contains("unrecognized subcommand"), "eigw {words}: {error}");
     }
@@ -251,6 +258,7 @@ fn every_command_gets_a_manual_page() {
             "/eigw-status.8",
             "/eigw-subnet-show.8",
             "/eigw-subnet.8",
+            "/eigw-why.8",
             "/eigw.8",
         ]
     );

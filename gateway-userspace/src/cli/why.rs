@@ -23,6 +23,7 @@ const ANY_ICMP_ID: u16 = 1;
 /// The packet path's own logic judges the packet with the flows and the policy in force. Nothing
 /// changes by that: no flow, no counter. The exit code is 0 whatever the verdict.
 #[derive(Args, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 #[command(group(ArgGroup::new("direction").args(["inbound", "outbound"]).required(true)))]
 pub(super) struct WhyArgs {
     /// The packet arrives on the uplink: SRC is outside
@@ -45,7 +46,7 @@ pub(super) struct WhyArgs {
     #[arg(long, value_name = "HEX")]
     packet: Option<String>,
     /// The packet begins with its IP header
-    #[arg(long, requires = "packet")]
+    #[arg(long, requires = "packet", conflicts_with = "protocol")]
     ip: bool,
     /// TCP flags, joined with '-': syn, syn-ack, ack, fin-ack, rst
     #[arg(long, value_name = "FLAGS", value_parser = opening_flags, conflicts_with = "packet")]

@@ -96,6 +96,7 @@ impl LiveTables {
     }
 
     /// What that much of the policy that was in force says to a packet.
+    #[must_use]
     pub fn ask(&self, config: &Config, scope: Scope, query: &Query) -> Decision {
         self.policy.ask(config, scope, query)
     }

@@ -84,6 +84,8 @@ pub enum Field {
 /// A field in a frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Located {
+    /// Which field it is.
+    pub field: Field,
     /// The field's name, such as `tcp.dst_port`.
     pub name: String,
     /// Where it starts in the frame; `None` for what is no field of its own.
@@ -191,12 +193,9 @@ pub(super) fn locate<B: PacketBytes>(
     dissection: &Dissection,
 ) -> Vec<Located> {
     let fields = deciding(reason);
-    let suspect = |field: &&Field| match reason {
-        Reason::Ipv4Malformed | Reason::Ipv6Malformed => {
-            is_contradiction(**field, bytes, dissection)
-        }
-        _ => true,
-    };
+    let is_contradictory = matches!(reason, Reason::Ipv4Malformed | Reason::Ipv6Malformed);
+    let suspect =
+        |field: &&Field| !is_contradictory || is_contradiction(**field, bytes, dissection);
     let narrowed: Vec<Field> = fields.iter().filter(suspect).copied().collect();
     // What contradicts is somewhere else: in the options, or what follows is missing.
     let chosen = if narrowed.is_empty() { fields.to_vec() } else { narrowed };
@@ -213,17 +212,15 @@ fn is_contradiction<B: PacketBytes>(field: Field, bytes: &B, dissection: &Dissec
         Family::Ipv6 => 40,
     };
     let announced = values::announced_len(bytes, network.offset, network.family);
-    match field {
-        Field::IpVersion => first >> 4 != network.family.version(),
-        Field::HeaderLen => network.family == Family::Ipv4 && header_len < 20,
-        Field::PacketLen => {
-            announced.is_some_and(|announced| announced < header_len || announced > available)
-        }
-        Field::FrameLen => {
-            available < header_len || announced.is_some_and(|announced| announced > available)
-        }
-        Field::Options => false,
-        _ => true,
+    let is_beyond = announced.is_some_and(|announced| announced > available);
+    if field == Field::IpVersion {
+        first >> 4 != network.family.version()
+    } else if field == Field::HeaderLen {
+        network.family == Family::Ipv4 && header_len < 20
+    } else if field == Field::PacketLen {
+        is_beyond || announced.is_some_and(|announced| announced < header_len)
+    } else {
+        field == Field::FrameLen && (is_beyond || available < header_len)
     }
 }
 
@@ -244,14 +241,14 @@ impl Field {
             Self::HopLimit => "ip.hop_limit",
             Self::Source => "ip.src",
             Self::Destination => "ip.dst",
-            Self::Inside => "ip.src or ip.dst, the inside one",
+            Self::Inside => "ip.inside",
             Self::FragmentPlace => "ip.fragment",
             Self::FragmentId => "ip.id",
             Self::ExtensionHeader => "ip.extension",
             Self::UpperLen => "ip.payload_len",
             Self::SourcePort => "src_port",
             Self::DestinationPort => "dst_port",
-            Self::InsidePort => "src_port or dst_port, the inside one",
+            Self::InsidePort => "inside_port",
             Self::TcpHeaderLen => "tcp.header_len",
             Self::TcpFlags => "tcp.flags",
             Self::TcpSequence => "tcp.seq",

@@ -83,7 +83,7 @@ impl Frame {
         if digits.is_empty() {
             return Err("there are no hexadecimal digits".to_owned());
         }
-        if digits.len() % 2 != 0 {
+        if !digits.len().is_multiple_of(2) {
             return Err(format!(
                 "there are {} hexadecimal digits, an odd number; each byte has two",
                 digits.len()

@@ -20,32 +20,39 @@ pub struct Hint {
 }
 
 impl Hint {
-    fn text(text: impl Into<String>) -> Option<Self> {
-        Some(Self { text: text.into(), snippet: None })
+    fn text(text: impl Into<String>) -> Self {
+        Self { text: text.into(), snippet: None }
     }
 
-    fn snippet(text: impl Into<String>, snippet: impl Into<String>) -> Option<Self> {
-        Some(Self { text: text.into(), snippet: Some(snippet.into()) })
+    fn snippet(text: impl Into<String>, snippet: impl Into<String>) -> Self {
+        Self { text: text.into(), snippet: Some(snippet.into()) }
     }
 }
 
 /// What would let a dropped packet pass under `policy`, which is in force; `None` for what passes.
 #[must_use]
 pub fn hint(explanation: &Explanation, policy: &Policy) -> Option<Hint> {
-    let Explanation { outcome, direction, dissection, .. } = explanation;
-    if outcome.reason.verdict() == Verdict::Pass {
+    if explanation.outcome.reason.verdict() == Verdict::Pass {
         return None;
     }
+    let hint = by_setting(explanation, policy).or_else(|| elsewhere(explanation.outcome.reason));
+    hint.or_else(|| Some(Hint::text("no setting lets such a packet pass")))
+}
+
+/// A change of the configuration that does it.
+#[expect(clippy::wildcard_enum_match_arm, reason = "few reasons can be configured away")]
+fn by_setting(explanation: &Explanation, policy: &Policy) -> Option<Hint> {
+    let Explanation { outcome, direction, dissection, .. } = explanation;
     let decision = explanation.asked.map(|asked| asked.decision).unwrap_or_default();
-    match outcome.reason {
+    Some(match outcome.reason {
         Reason::NoFlow | Reason::FlowExpired => Hint::snippet(
             "it passes when inside sends first, or with a rule such as this one in front",
             rule(*direction, dissection)?,
         ),
-        Reason::TcpState | Reason::SctpState | Reason::IcmpType | Reason::FragmentUnsolicited => {
+        Reason::TcpState | Reason::SctpState | Reason::IcmpType => {
             Hint::snippet("a rule such as this one lets it in", rule(*direction, dissection)?)
         }
-        Reason::PolicyRevoked | Reason::RuleDenied => rule_denied(&decision, policy, explanation),
+        Reason::PolicyRevoked | Reason::RuleDenied => rule_denied(&decision, policy, explanation)?,
         Reason::PingRefused => Hint::snippet(
             "this lets every ping in; a rule with icmp_types lets in some",
             "[allow]\nping = true\n",
@@ -57,14 +64,13 @@ pub fn hint(explanation: &Explanation, policy: &Policy) -> Option<Hint> {
         Reason::EgressSpoof => {
             let (source, _) = dissection.addresses?;
             let prefix = host(source);
+            let subnet = format!("name = \"new\"\nprefix = \"{prefix}\"\nroute = \"egress-only\"");
             Hint::snippet(
                 "a subnet that covers the source makes it one of inside's",
-                format!(
-                    "[[subnet]]\nname = \"new\"\nprefix = \"{prefix}\"\nroute = \"egress-only\"\n"
-                ),
+                format!("[[subnet]]\n{subnet}\n"),
             )
         }
-        Reason::MartianSource | Reason::MartianDestination => martian(explanation),
+        Reason::MartianSource | Reason::MartianDestination => martian(explanation)?,
         Reason::EthertypeRefused => {
             let ethertype = dissection.link?.ethertype;
             Hint::snippet(
@@ -72,36 +78,43 @@ pub fn hint(explanation: &Explanation, policy: &Policy) -> Option<Hint> {
                 format!("[link]\npass_ethertypes = [{ethertype:#06x}]\n"),
             )
         }
+        _ => return None,
+    })
+}
+
+/// What is to be looked at where no setting helps.
+#[expect(clippy::wildcard_enum_match_arm, reason = "most refused packets are never right")]
+fn elsewhere(reason: Reason) -> Option<Hint> {
+    Some(Hint::text(match reason {
         Reason::NoConfiguration | Reason::NoPolicy => {
-            Hint::text("`eigw reload` with a valid file puts a whole policy in force")
+            "`eigw reload` with a valid file puts a whole policy in force"
         }
-        Reason::TcpWindow => Hint::text(
+        Reason::TcpWindow => {
             "only the real sender knows the numbers: give them with --seq and --ack, or the packet \
-             with --packet",
-        ),
-        Reason::SctpTag => {
-            Hint::text("only the real sender knows the tag: give the packet with --packet")
+             with --packet"
+        }
+        Reason::SctpTag => "only the real sender knows the tag: give the packet with --packet",
+        Reason::FragmentUnsolicited => {
+            "it passes behind its first fragment, while a flow is open between the two hosts, or \
+             with the route internet"
         }
         Reason::IcmpUnrelated => {
-            Hint::text("an ICMP error passes when a live flow sent the packet that it quotes")
+            "an ICMP error passes when a live flow sent the packet that it quotes"
         }
-        Reason::IngressSpoof | Reason::InsideDestination => Hint::text(
-            "an address of a subnet cannot be on the other side of the uplink: look at \
-             `eigw subnet show`, and at the routing",
-        ),
-        Reason::FlowTableFailed => Hint::text("see `eigw status` for what the tables lack"),
-        _ if outcome.reason.verdict() == Verdict::Drop => {
-            Hint::text("no setting lets such a packet pass")
+        Reason::IngressSpoof | Reason::InsideDestination => {
+            "an address of a subnet cannot be on the other side of the uplink: look at `eigw subnet \
+             show`, and at the routing"
         }
-        _ => None,
-    }
+        Reason::FlowTableFailed => "see `eigw status` for what the tables lack",
+        _ => return None,
+    }))
 }
 
 /// What stands in the way when a rule, or what replaced an old one, denies a packet.
 fn rule_denied(decision: &Decision, policy: &Policy, explanation: &Explanation) -> Option<Hint> {
     let snippet = rule(explanation.direction, &explanation.dissection)?;
     let named = policy.rules.get(decision.rule as usize).filter(|_| decision.rule != NO_RULE);
-    match named {
+    Some(match named {
         Some(rule) => {
             let number = decision.rule + 1;
             let line =
@@ -112,10 +125,10 @@ fn rule_denied(decision: &Decision, policy: &Policy, explanation: &Explanation) 
             )
         }
         None => Hint::snippet("a rule such as this one allows it", snippet),
-    }
+    })
 }
 
-fn blocked(decision: &Decision, policy: &Policy) -> Option<Hint> {
+fn blocked(decision: &Decision, policy: &Policy) -> Hint {
     match policy.subnets.get(usize::from(decision.subnet)) {
         Some(subnet) => Hint::text(format!(
             "give the subnet {} (line {}) another route: egress-only or internet",
@@ -131,14 +144,14 @@ fn blocked(decision: &Decision, policy: &Policy) -> Option<Hint> {
 fn martian(explanation: &Explanation) -> Option<Hint> {
     let (source, destination) = explanation.dissection.addresses?;
     if explanation.dissection.packet.is_none() {
-        return Hint::text("an IPv6 packet with an IPv4-mapped address is always a forgery");
+        return Some(Hint::text("an IPv6 packet with an IPv4-mapped address is always a forgery"));
     }
     let address =
         if explanation.outcome.reason == Reason::MartianSource { source } else { destination };
-    Hint::snippet(
+    Some(Hint::snippet(
         "if the address really is on the other side, this makes an exception",
         format!("[martians]\nexcept = [\"{}\"]\n", host(address)),
-    )
+    ))
 }
 
 /// The prefix of one address.

@@ -21,6 +21,7 @@ mod question;
 #[cfg(test)]
 mod tests;
 mod values;
+mod words;
 
 pub use dissection::{Dissection, ExtensionHeader};
 pub use explain::{Asked, Explanation, KnownFlow, explain};
@@ -30,5 +31,6 @@ pub use hint::{Hint, hint};
 pub use memory::{FreshMemory, Looked, Memory};
 pub use nearest::{Difference, NearFlow};
 pub use overlay::Change;
-pub use question::{Endpoint, Numbers, Question, QuestionError, opening_flags};
+pub use question::{Numbers, Question, QuestionError};
 pub(crate) use values::{extension_name, place, tcp_flags};
+pub use words::{Endpoint, opening_flags};

@@ -1,10 +1,10 @@
 //! A packet made from what people know of it.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use etherparse::{
-    Ethernet2Header, IpNumber, Ipv4Header, Ipv6FlowLabel, Ipv6Header, PacketBuilder,
-    PacketBuilderStep, TcpHeader, VlanId, err::packet::BuildVecWriteError,
+    EtherType, IpHeaders, IpNumber, Ipv4Extensions, Ipv4Header, Ipv6Extensions, Ipv6FlowLabel,
+    Ipv6Header, PacketBuilder, TcpHeader, VlanId, err::packet::BuildVecWriteError,
 };
 use gateway_common::{
     flow::{FlowEntry, mark},
@@ -13,7 +13,7 @@ use gateway_common::{
 };
 use network_types::ip::IpProto;
 
-use super::frame::Frame;
+use super::{frame::Frame, words::Endpoint};
 use crate::protocol;
 
 const TCP: u8 = IpProto::Tcp as u8;
@@ -26,44 +26,11 @@ const ICMPV6: u8 = IpProto::Ipv6Icmp as u8;
 
 /// The port of a sender of whom none is known: any would do.
 const ANY_PORT: u16 = 49_152;
+/// Made-up link-layer addresses, which nobody looks at.
+const SOURCE_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const DESTINATION_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 /// What most hosts send packets with.
 const HOP_LIMIT: u8 = 64;
-
-/// An address and perhaps a port.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// The address.
-    pub address: IpAddr,
-    /// The port.
-    pub port: Option<u16>,
-}
-
-impl std::str::FromStr for Endpoint {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let bracketed = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
-        let (address, port) = match bracketed {
-            Some((address, "")) => (address, None),
-            Some((address, rest)) => (address, Some(rest.strip_prefix(':').unwrap_or(rest))),
-            // Of an IPv6 address without brackets nobody knows where a port would begin.
-            None if text.matches(':').count() == 1 => {
-                text.split_once(':').map_or((text, None), |(address, port)| (address, Some(port)))
-            }
-            None => (text, None),
-        };
-        let address = address.parse().map_err(|_| {
-            format!(
-                "'{text}' is not an address with or without a port, such as 192.0.2.1:443, \
-                 [2001:db8::1]:443 or 2001:db8::1"
-            )
-        })?;
-        let port = port.map(|port| {
-            port.parse().map_err(|_| format!("'{port}' in '{text}' is not a port from 0 to 65535"))
-        });
-        Ok(Self { address, port: port.transpose()? })
-    }
-}
 
 /// A TCP segment's numbers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -141,31 +108,6 @@ pub enum QuestionError {
     Unwritable(String),
 }
 
-/// The flags of TCP segments by the names that people use for them.
-///
-/// # Errors
-/// What is wrong with the text, for people.
-pub fn opening_flags(text: &str) -> Result<u8, String> {
-    let mut flags = 0;
-    for word in text.split(['-', ',', '+', '/']) {
-        flags |= match word.to_ascii_lowercase().as_str() {
-            "syn" => flag::SYN,
-            "ack" => flag::ACK,
-            "fin" => flag::FIN,
-            "rst" => flag::RST,
-            "psh" => flag::PSH,
-            "urg" => flag::URG,
-            "none" => 0,
-            other => {
-                return Err(format!(
-                    "'{other}' is none of syn, ack, fin, rst, psh, urg and none, joined with '-'"
-                ));
-            }
-        };
-    }
-    Ok(flags)
-}
-
 impl Question {
     /// Makes sure that there is such a packet.
     ///
@@ -195,32 +137,31 @@ impl Question {
     }
 
     fn check_icmp(&self) -> Result<(), QuestionError> {
-        match (self.protocol, self.source.address) {
+        let needs_content = match (self.protocol, self.source.address) {
             (ICMP, IpAddr::V6(_)) => {
                 return Err(QuestionError::WrongIcmp("icmp", "IPv6", "icmpv6"));
             }
             (ICMPV6, IpAddr::V4(_)) => {
                 return Err(QuestionError::WrongIcmp("icmpv6", "IPv4", "icmp"));
             }
-            (ICMP, IpAddr::V4(_)) => match self.icmp_kind() {
-                kind @ (icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM) => {
-                    return Err(QuestionError::NeedsContent(kind));
-                }
-                _ => {}
-            },
-            (ICMPV6, IpAddr::V6(_)) => match self.icmp_kind() {
-                kind @ (icmpv6::UNREACHABLE..=icmpv6::PARAMETER_PROBLEM
-                | icmpv6::LISTENER_QUERY..=icmpv6::REDIRECT
-                | icmpv6::INVERSE_SOLICITATION..=icmpv6::LISTENER_REPORT_V2
-                | icmpv6::CERTIFICATION_PATH_SOLICITATION
-                    ..=icmpv6::CERTIFICATION_PATH_ADVERTISEMENT
-                | icmpv6::MULTICAST_ROUTER_ADVERTISEMENT
-                    ..=icmpv6::MULTICAST_ROUTER_TERMINATION) => {
-                    return Err(QuestionError::NeedsContent(kind));
-                }
-                _ => {}
-            },
-            _ => {}
+            (ICMP, IpAddr::V4(_)) => matches!(
+                self.icmp_kind(),
+                icmp::UNREACHABLE | icmp::TIME_EXCEEDED | icmp::PARAMETER_PROBLEM
+            ),
+            (ICMPV6, IpAddr::V6(_)) => matches!(
+                self.icmp_kind(),
+                icmpv6::UNREACHABLE..=icmpv6::PARAMETER_PROBLEM
+                    | icmpv6::LISTENER_QUERY..=icmpv6::REDIRECT
+                    | icmpv6::INVERSE_SOLICITATION..=icmpv6::LISTENER_REPORT_V2
+                    | icmpv6::CERTIFICATION_PATH_SOLICITATION
+                    | icmpv6::CERTIFICATION_PATH_ADVERTISEMENT
+                    | icmpv6::MULTICAST_ROUTER_ADVERTISEMENT
+                    ..=icmpv6::MULTICAST_ROUTER_TERMINATION
+            ),
+            _ => false,
+        };
+        if needs_content {
+            return Err(QuestionError::NeedsContent(self.icmp_kind()));
         }
         Ok(())
     }
@@ -273,91 +214,85 @@ impl Question {
     /// [`QuestionError`].
     pub fn frame(&self) -> Result<Frame, QuestionError> {
         self.check()?;
-        let ethernet = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 1], [2, 0, 0, 0, 0, 2]);
-        let (source, destination) = (self.source.address, self.destination.address);
-        let bytes = match (source, destination) {
-            (IpAddr::V4(source), IpAddr::V4(destination)) => {
-                self.write(self.ipv4(ethernet, source, destination)?)
-            }
-            (IpAddr::V6(source), IpAddr::V6(destination)) => {
-                self.write(self.ipv6(ethernet, source, destination)?)
-            }
-            (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => {
-                return Err(QuestionError::Families(source, destination));
-            }
+        let bytes = if matches!(self.protocol, TCP | UDP | ICMP | ICMPV6) {
+            let mut bytes = Vec::new();
+            let written = self.write(self.headers(0)?, &mut bytes);
+            written.map_err(|error| QuestionError::Unwritable(error.to_string()))?;
+            bytes
+        } else {
+            self.other()?
         };
-        let bytes = bytes.map_err(|error| QuestionError::Unwritable(error.to_string()))?;
         Ok(Frame { bytes, is_forwarded: self.is_forwarded, made_up_len: 0 })
     }
 
-    fn ipv4(
-        &self,
-        ethernet: PacketBuilderStep<Ethernet2Header>,
-        source: Ipv4Addr,
-        destination: Ipv4Addr,
-    ) -> Result<PacketBuilderStep<etherparse::IpHeaders>, QuestionError> {
-        let header = Ipv4Header::new(
-            0,
-            HOP_LIMIT,
-            IpNumber(self.protocol),
-            source.octets(),
-            destination.octets(),
-        )
-        .map_err(|error| QuestionError::Unwritable(error.to_string()))?;
-        self.link(ethernet, etherparse::IpHeaders::Ipv4(header, Default::default()))
-    }
-
-    fn ipv6(
-        &self,
-        ethernet: PacketBuilderStep<Ethernet2Header>,
-        source: Ipv6Addr,
-        destination: Ipv6Addr,
-    ) -> Result<PacketBuilderStep<etherparse::IpHeaders>, QuestionError> {
-        let header = Ipv6Header {
-            traffic_class: 0,
-            flow_label: Ipv6FlowLabel::ZERO,
-            payload_length: 0,
-            next_header: IpNumber(self.protocol),
-            hop_limit: HOP_LIMIT,
-            source: source.octets(),
-            destination: destination.octets(),
-        };
-        self.link(ethernet, etherparse::IpHeaders::Ipv6(header, Default::default()))
-    }
-
-    fn link(
-        &self,
-        ethernet: PacketBuilderStep<Ethernet2Header>,
-        ip: etherparse::IpHeaders,
-    ) -> Result<PacketBuilderStep<etherparse::IpHeaders>, QuestionError> {
-        let Some(vlan) = self.vlan else { return Ok(ethernet.ip(ip)) };
-        let vlan = VlanId::try_new(vlan).map_err(|_| QuestionError::Vlan(vlan))?;
-        Ok(ethernet.single_vlan(vlan).ip(ip))
-    }
-
-    fn write(
-        &self,
-        ip: PacketBuilderStep<etherparse::IpHeaders>,
-    ) -> Result<Vec<u8>, BuildVecWriteError> {
-        let (source, destination) = (self.source_port(), self.destination.port.unwrap_or(0));
-        let mut bytes = Vec::new();
-        let rest = [self.icmp_id.to_be_bytes(), [0, 1]].concat();
-        let rest = [rest[0], rest[1], rest[2], rest[3]];
-        match self.protocol {
-            TCP => ip.tcp_header(self.tcp(source, destination)).write_to_vec(&mut bytes, &[])?,
-            UDP => ip.udp(source, destination).write_to_vec(&mut bytes, &[])?,
-            ICMP => ip
-                .icmpv4_raw(self.icmp_kind(), self.icmp_code, rest)
-                .write_to_vec(&mut bytes, &self.icmp_body())?,
-            ICMPV6 => ip
-                .icmpv6_raw(self.icmp_kind(), self.icmp_code, rest)
-                .write_to_vec(&mut bytes, &[])?,
-            other => {
-                let upper = upper_layer(other, source, destination);
-                ip.write_to_vec(&mut bytes, IpNumber(other), &upper)?;
+    /// The IP header before an upper layer of `upper_len` bytes.
+    fn headers(&self, upper_len: u16) -> Result<IpHeaders, QuestionError> {
+        let next = IpNumber(self.protocol);
+        match (self.source.address, self.destination.address) {
+            (IpAddr::V4(source), IpAddr::V4(destination)) => {
+                let (source, destination) = (source.octets(), destination.octets());
+                let header = Ipv4Header::new(upper_len, HOP_LIMIT, next, source, destination);
+                let mut header =
+                    header.map_err(|error| QuestionError::Unwritable(error.to_string()))?;
+                header.header_checksum = header.calc_header_checksum();
+                Ok(IpHeaders::Ipv4(header, Ipv4Extensions::default()))
+            }
+            (IpAddr::V6(source), IpAddr::V6(destination)) => {
+                let header = Ipv6Header {
+                    traffic_class: 0,
+                    flow_label: Ipv6FlowLabel::ZERO,
+                    payload_length: upper_len,
+                    next_header: next,
+                    hop_limit: HOP_LIMIT,
+                    source: source.octets(),
+                    destination: destination.octets(),
+                };
+                Ok(IpHeaders::Ipv6(header, Ipv6Extensions::default()))
+            }
+            (source @ IpAddr::V4(_), destination @ IpAddr::V6(_))
+            | (source @ IpAddr::V6(_), destination @ IpAddr::V4(_)) => {
+                Err(QuestionError::Families(source, destination))
             }
         }
-        Ok(bytes)
+    }
+
+    /// A packet of a protocol that is written by its number: etherparse takes the numbers of
+    /// extension headers for a promise of such headers, and panics.
+    fn other(&self) -> Result<Vec<u8>, QuestionError> {
+        let upper =
+            upper_layer(self.protocol, self.source_port(), self.destination.port.unwrap_or(0));
+        // It has a few bytes.
+        let upper_len = u16::try_from(upper.len()).unwrap_or(u16::MAX);
+        let (ether_type, ip) = match self.headers(upper_len)? {
+            IpHeaders::Ipv4(header, _) => (EtherType::IPV4, header.to_bytes().to_vec()),
+            IpHeaders::Ipv6(header, _) => (EtherType::IPV6, header.to_bytes().to_vec()),
+        };
+        let [source, destination] = [SOURCE_MAC, DESTINATION_MAC];
+        let mut bytes = [destination, source].concat();
+        if let Some(vlan) = self.vlan {
+            bytes.extend(EtherType::VLAN_TAGGED_FRAME.0.to_be_bytes());
+            bytes.extend(vlan.to_be_bytes());
+        }
+        bytes.extend(ether_type.0.to_be_bytes());
+        Ok([bytes, ip, upper].concat())
+    }
+
+    fn write(&self, ip: IpHeaders, bytes: &mut Vec<u8>) -> Result<(), BuildVecWriteError> {
+        let ethernet = PacketBuilder::ethernet2(SOURCE_MAC, DESTINATION_MAC);
+        let vlan = self.vlan.and_then(|vlan| VlanId::try_new(vlan).ok());
+        let ip = match vlan {
+            Some(vlan) => ethernet.single_vlan(vlan).ip(ip),
+            None => ethernet.ip(ip),
+        };
+        let (source, destination) = (self.source_port(), self.destination.port.unwrap_or(0));
+        let [high, low] = self.icmp_id.to_be_bytes();
+        let (kind, code, query) = (self.icmp_kind(), self.icmp_code, [high, low, 0, 1]);
+        match self.protocol {
+            TCP => ip.tcp_header(self.tcp(source, destination)).write_to_vec(bytes, &[]),
+            UDP => ip.udp(source, destination).write_to_vec(bytes, &[]),
+            ICMP => ip.icmpv4_raw(kind, code, query).write_to_vec(bytes, &self.icmp_body()),
+            _ => ip.icmpv6_raw(kind, code, query).write_to_vec(bytes, &[]),
+        }
     }
 
     fn tcp(&self, source: u16, destination: u16) -> TcpHeader {
@@ -400,33 +335,5 @@ fn upper_layer(protocol: u8, source: u16, destination: u16) -> Vec<u8> {
         // A request (RFC 4340 section 5.2): data offset, type and sequence number.
         DCCP => [&ports[..], &[5, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]].concat(),
         _ => vec![0; 8],
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_are_read_as_people_write_them() {
-        let read =
-            |text: &str| text.parse::<Endpoint>().map(|it| (it.address.to_string(), it.port));
-        assert_eq!(read("192.0.2.1"), Ok(("192.0.2.1".to_owned(), None)));
-        assert_eq!(read("192.0.2.1:443"), Ok(("192.0.2.1".to_owned(), Some(443))));
-        assert_eq!(read("2a00:1::5"), Ok(("2a00:1::5".to_owned(), None)));
-        assert_eq!(read("[2a00:1::5]"), Ok(("2a00:1::5".to_owned(), None)));
-        assert_eq!(read("[2a00:1::5]:443"), Ok(("2a00:1::5".to_owned(), Some(443))));
-        for wrong in ["", "x", "192.0.2.1:", "192.0.2.1:65536", "[2a00:1::5", "[2a00:1::5]:x"] {
-            assert!(read(wrong).is_err(), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn flags_are_read_in_any_order() {
-        assert_eq!(opening_flags("syn"), Ok(flag::SYN));
-        assert_eq!(opening_flags("SYN-ACK"), Ok(flag::SYN | flag::ACK));
-        assert_eq!(opening_flags("ack,fin"), Ok(flag::FIN | flag::ACK));
-        assert_eq!(opening_flags("none"), Ok(0));
-        assert!(opening_flags("sin").is_err() && opening_flags("").is_err());
     }
 }

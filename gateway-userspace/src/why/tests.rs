@@ -162,7 +162,7 @@ proptest! {
             &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x86, 0xdd, 0x60, 0, 0, 0, 0, 64, 0],
         ];
         bytes.splice(0..0, starts[start].iter().copied());
-        assert_explained(Frame::ethernet(bytes), inbound);
+        assert_explained(&Frame::ethernet(bytes), inbound);
     }
 
     /// So has any packet of which some bytes were changed.
@@ -188,18 +188,18 @@ proptest! {
             let len = cut.index(frame.bytes.len());
             frame.bytes.truncate(len);
         }
-        assert_explained(frame, inbound);
+        assert_explained(&frame, inbound);
     }
 }
 
 /// Explains a frame in every format; every field that is named lies in it.
-fn assert_explained(frame: Frame, inbound: bool) {
+fn assert_explained(frame: &Frame, inbound: bool) {
     let direction = if inbound { Direction::Inbound } else { Direction::Outbound };
     let settings = settings("");
     let compiled = CompiledPolicy::new(&settings.policy);
     let config = settings.to_config(TICKS_PER_SEC, false);
     let memory = FreshMemory::new(&config, &compiled);
-    let explanation = explain(&frame, direction, &memory).expect("nothing can fail");
+    let explanation = explain(frame, direction, &memory).expect("nothing can fail");
     for field in &explanation.fields {
         let inside = field
             .offset
@@ -207,7 +207,7 @@ fn assert_explained(frame: Frame, inbound: bool) {
         assert!(inside, "{field:?} of {frame:02x?}");
     }
     let reason = explanation.outcome.reason;
-    let view = WhyView::new(&explanation, &frame, &settings.policy);
+    let view = WhyView::new(&explanation, frame, &settings.policy);
     assert_eq!(view.hint.is_some(), reason.verdict() == Verdict::Drop, "{view:?}");
     let view = View::Why(Box::new(view));
     for format in [Format::Plain, Format::Json] {

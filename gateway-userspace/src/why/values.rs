@@ -14,6 +14,7 @@ use super::{
 };
 use crate::protocol;
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "every layer has its own fields")]
 impl Field {
     /// Where the frame has this field; `None` where it does not.
     pub(super) fn locate<B: PacketBytes>(
@@ -37,7 +38,8 @@ impl Field {
                 let found = self.in_link(bytes, dissection);
                 let found = found.or_else(|| self.in_network(bytes, dissection));
                 let (offset, len, value) = found.or_else(|| self.in_upper(bytes, dissection))?;
-                Some(Located { name: self.full_name(dissection), offset, len, value })
+                let name = self.full_name(dissection);
+                Some(Located { field: self, name, offset, len, value })
             }
         }
     }
@@ -323,6 +325,9 @@ fn extension<B: PacketBytes>(bytes: &B, dissection: &Dissection) -> Option<Found
         (network.protocol, network.transport_offset)
     };
     let name = extension_name(kind);
+    if offset >= dissection.frame_len {
+        return Some((None, 0, format!("{}, which is missing", named(kind, name))));
+    }
     let routing = bytes.read::<1>(offset + 2).filter(|_| kind == IpProto::Ipv6Route as u8);
     let detail = routing.map_or_else(String::new, |[kind]| format!(", type {kind}"));
     Some((Some(offset), 8, format!("{}{detail}", named(kind, name))))

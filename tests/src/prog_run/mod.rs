@@ -214,10 +214,10 @@ impl Programs {
 
     fn data(&self, name: &str) -> &MapData {
         let map = self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"));
-        match map {
-            Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) => map,
-            other => panic!("map {name} is a {other:?}"),
+        if let Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) = map {
+            return map;
         }
+        panic!("map {name} is a {map:?}");
     }
 
     /// Stores a flow.

@@ -21,6 +21,7 @@ mod stream;
 mod traffic;
 mod unsolicited;
 mod vlan;
+mod why;
 
 /// Runs a test once in every ingress hook: the function takes the hook.
 macro_rules! in_every_hook {

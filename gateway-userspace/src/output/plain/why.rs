@@ -33,7 +33,7 @@ pub(super) fn why(view: &WhyView) -> String {
     }
     for near in &view.nearest {
         let differs = near.differs.join(" and ");
-        line("", &format!("{}, other {differs}", self::flow(&near.flow)));
+        line("", &format!("{}, other {differs}", flow(&near.flow)));
     }
     for (name, value) in policy(view.policy.as_ref()) {
         line(name, &value);
@@ -112,7 +112,7 @@ fn flow(flow: &WhyFlowView) -> String {
         None => format!("expires in {}", duration(flow.expires_in_ms)),
     };
     let idle = duration(*idle_ms);
-    format!("{proto} {local} ↔ {remote}, {state}, in {table}, idle {idle}, {time}")
+    format!("{proto} {local} ↔ {remote}, {state}, table {table}, idle {idle}, {time}")
 }
 
 fn policy(policy: Option<&WhyPolicyView>) -> Vec<(&'static str, String)> {
@@ -177,7 +177,9 @@ fn change(change: &WhyChangeView) -> String {
         }
         WhyChangeView::HostCharged => "takes from the inside host's allowance".to_owned(),
         WhyChangeView::Hit { of, number: Some(number) } => format!("is a hit of {of} {number}"),
-        WhyChangeView::Hit { of, number: None } => format!("is a hit of no {of}"),
+        WhyChangeView::Hit { of, number: None } => {
+            format!("counts as refused where no {of} covers the address")
+        }
         WhyChangeView::Reported => "is reported, to be rejected six seconds later".to_owned(),
         WhyChangeView::Counted { event } => format!("counts the event {event}"),
     }
