@@ -98,13 +98,19 @@ pub(super) fn run(context: &Context, args: &WhyArgs) -> Result<WhyView> {
     }
     let gateway = select::open(context, args.name.as_ref())?;
     let tables = gateway.tables()?;
-    let policy = match gateway.policy() {
-        Ok(in_force) if in_force.generation == tables.config().generation => in_force.policy,
+    let (policy, is_known) = match gateway.policy() {
+        Ok(in_force) if in_force.generation == tables.config().generation => {
+            (in_force.policy, true)
+        }
         // Names and lines are all that is missing; the verdict does not depend on them.
-        Ok(_) | Err(DatapathError::Damaged { .. }) => Policy::default(),
+        Ok(_) | Err(DatapathError::Damaged { .. }) => (Policy::default(), false),
         Err(error) => return Err(error.into()),
     };
-    let view = explain(args, asked, &tables, &policy)?;
+    let mut view = explain(args, asked, &tables, &policy)?;
+    if !is_known {
+        let missing = "the policy's text could not be read, so rules and subnets are not named";
+        view.notes.push(missing.to_owned());
+    }
     Ok(WhyView { gateway: Some(gateway.name().to_string()), ..view })
 }
 
