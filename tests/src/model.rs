@@ -290,12 +290,11 @@ impl FlowSlot for Slot {
     }
 
     fn commit(&self, update: &FlowUpdate) -> Commit {
-        let (before, mut entry) = (self.0.get(), self.0.get());
+        let mut entry = self.0.get();
+        let is_news = update.is_news_to(&entry);
         entry.apply(update);
         self.0.set(entry);
-        let has_new_marks =
-            entry.half(update.direction).marks != before.half(update.direction).marks;
-        Commit { is_news: has_new_marks || update.reset != Ticks(0), is_moved: false }
+        Commit { is_news, is_moved: false }
     }
 
     fn claim(&self) -> bool {

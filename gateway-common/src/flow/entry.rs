@@ -163,6 +163,15 @@ pub struct FlowUpdate {
     pub marks: u32,
 }
 
+impl FlowUpdate {
+    /// Whether it adds marks to `entry` or resets the connection, so that the flow's state may be
+    /// another one.
+    #[must_use]
+    pub fn is_news_to(&self, entry: &FlowEntry) -> bool {
+        !entry.half(self.direction).has(self.marks) || self.reset != Ticks(0)
+    }
+}
+
 /// What a packet changes in the records of its side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tracking {

@@ -13,7 +13,7 @@ use gateway_common::{
     config::Config,
     counter::FlowEvent,
     endpoint::EndpointKey,
-    flow::{FlowEntry, FlowUpdate},
+    flow::{FlowEntry, FlowUpdate, mark},
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
     packet::Packet,
@@ -98,9 +98,18 @@ impl FlowSlot for Slot {
 
     fn commit(&self, update: &FlowUpdate) -> Commit {
         let mut entry = self.0.get();
+        let is_news = update.is_news_to(&entry);
         entry.apply(update);
         self.0.set(entry);
-        Commit::Done
+        Commit { is_news, is_moved: false }
+    }
+
+    fn claim(&self) -> bool {
+        let mut entry = self.0.get();
+        let is_ours = entry.outbound.marks & (mark::ENDED | mark::MOVED) == 0;
+        entry.outbound.marks |= mark::ENDED;
+        self.0.set(entry);
+        is_ours
     }
 
     fn renew(&self, generation: u32) {
@@ -323,6 +332,14 @@ impl<M: Memory> Tables for Overlay<'_, M> {
 
     fn report<B: PacketBytes>(&self, _: &B, _: &FlowKey, _: usize, _: usize) {
         self.note(Change::Reported);
+    }
+
+    fn tell(&self, _: &FlowKey, _: FlowEvent) {
+        // It is counted as well.
+    }
+
+    fn announce(&self, _: &FlowKey, _: &Slot, _: FlowEvent) {
+        // It is counted as well.
     }
 
     fn count(&self, event: FlowEvent) {
