@@ -19,7 +19,7 @@ use crate::{
 
 /// How long ago a flow must have expired before it is reclaimed, in seconds: every packet that may
 /// have found it live has been dealt with.
-const GRACE_SECS: u32 = 1;
+pub const GRACE_SECS: u32 = 1;
 
 /// After which time an expired entry is removed even though somebody else is about to, in seconds.
 /// That never happens but to an entry whose mark was meant for its predecessor in the same memory.

@@ -13,6 +13,7 @@ mod manager;
 mod rejecter;
 mod requests;
 mod service;
+mod sweeper;
 mod uplinks;
 mod watchdog;
 
@@ -37,6 +38,10 @@ use uplinks::Uplinks;
 pub use log::{LogFormat, start as start_log};
 pub use requests::{Request, Requests};
 pub use service::{InForce, ServiceContext, Services};
+pub use sweeper::{
+    Budget, FlowSight, Ledger, Ledgers, PassStart, PassSummary, Sweeper, SweeperStats, Sweeping,
+    TableCount, Tally,
+};
 
 use crate::{
     datapath::{self, DaemonLock, DatapathError, GatewayName},
@@ -58,6 +63,9 @@ const EVENTS_MAX: usize = 64;
 /// by another one of its name.
 fn start_services(services: &mut Services) {
     services.task("rejecter", rejecter::run);
+    // Whoever keeps accounts of flows takes a clone and adds its ledger.
+    let sweeping = Sweeping::default();
+    services.thread("sweeper", move |context| sweeper::run(context, &sweeping));
 }
 
 /// What the daemon does to its gateway, in the same way as the commands of an operator.

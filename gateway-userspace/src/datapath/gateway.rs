@@ -1,5 +1,7 @@
 //! Reading what an attached gateway knows.
 
+mod batches;
+
 use std::{collections::HashSet, net::IpAddr, os::fd::AsFd, path::Path};
 
 use aya::{
@@ -32,6 +34,8 @@ use super::{
     policy::{self, PolicyInForce, PolicyMaps},
     status, sys,
 };
+
+pub use self::batches::FlowBatches;
 
 type FlowTable = HashMap<MapData, FlowKey, FlowEntry>;
 type HostTable = HashMap<MapData, HostKey, u64>;

@@ -176,35 +176,74 @@ pub(super) fn write_all<K: Pod, V: Pod>(
 
 /// Reads a whole hash map or array, many entries per system call.
 ///
-/// Entries that come or go meanwhile may be in the result or not; none is there twice, and
-/// reading neither refreshes an entry of an LRU map nor evicts one.
-///
 /// # Errors
 /// What the kernel says.
 pub(super) fn read_all<K: Pod, V: Pod>(map: BorrowedFd<'_>) -> io::Result<Vec<(K, V)>> {
     let mut entries = Vec::new();
-    let mut keys: Vec<K> = Vec::with_capacity(BATCH_ENTRIES);
-    let mut values: Vec<V> = Vec::with_capacity(BATCH_ENTRIES);
-    let mut position = None;
-    loop {
-        match next_batch(map, &mut position, &mut keys, &mut values) {
-            Ok(more) => {
-                entries.extend(keys.drain(..).zip(values.drain(..)));
-                if !more {
-                    return Ok(entries);
+    let mut batches = Batches::new();
+    while let Some((keys, values)) = batches.next(map)? {
+        entries.extend(keys.iter().copied().zip(values.iter().copied()));
+    }
+    Ok(entries)
+}
+
+/// Reads a hash map or array a batch at a time, in as much memory as a batch takes.
+///
+/// Entries that come or go meanwhile may be among them or not; none is there twice, and reading
+/// neither refreshes an entry of an LRU map nor evicts one.
+pub(super) struct Batches<K, V> {
+    position: Option<Position>,
+    is_over: bool,
+    keys: Vec<K>,
+    values: Vec<V>,
+}
+
+impl<K: Pod, V: Pod> Batches<K, V> {
+    /// At the beginning of whatever map comes.
+    pub(super) fn new() -> Self {
+        let (keys, values) = (Vec::with_capacity(BATCH_ENTRIES), Vec::with_capacity(BATCH_ENTRIES));
+        Self { position: None, is_over: false, keys, values }
+    }
+
+    /// Whether the last batch was read.
+    pub(super) const fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// Goes back to the beginning, of the same map or another one.
+    pub(super) const fn rewind(&mut self) {
+        (self.position, self.is_over) = (None, false);
+    }
+
+    /// The next keys and as many values; `None` at the end. The last ones before may be none.
+    ///
+    /// # Errors
+    /// What the kernel says.
+    pub(super) fn next(&mut self, map: BorrowedFd<'_>) -> io::Result<Option<(&[K], &[V])>> {
+        if self.is_over {
+            return Ok(None);
+        }
+        loop {
+            self.keys.clear();
+            self.values.clear();
+            match next_batch(map, &mut self.position, &mut self.keys, &mut self.values) {
+                Ok(more) => {
+                    self.is_over = !more;
+                    return Ok(Some((&self.keys, &self.values)));
                 }
+                // One bucket of the hash has more entries than there is room for.
+                Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
+                    self.keys = Vec::with_capacity(self.keys.capacity() * 2);
+                    self.values = Vec::with_capacity(self.keys.capacity());
+                }
+                Err(error) => return Err(error),
             }
-            // One bucket of the hash has more entries than there is room for.
-            Err(error) if error.raw_os_error() == Some(libc::ENOSPC) => {
-                keys = Vec::with_capacity(keys.capacity() * 2);
-                values = Vec::with_capacity(keys.capacity());
-            }
-            Err(error) => return Err(error),
         }
     }
 }
 
-const BATCH_ENTRIES: usize = 4096;
+/// Entries that are read in one go.
+pub(super) const BATCH_ENTRIES: usize = 4096;
 
 /// Where a hash map's batches have come to: the number of a bucket. The kernel takes and gives
 /// four bytes; hostile map types could write a whole key, for which there is room.
