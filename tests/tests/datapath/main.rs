@@ -13,6 +13,7 @@ mod hooks;
 mod hosts;
 mod namespaces;
 mod reading;
+mod sweeper;
 mod uplinks;
 
 use std::path::PathBuf;

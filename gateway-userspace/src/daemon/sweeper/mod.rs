@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! RECORDS ─► drain ─────────────────► Ledgers::ended       at least four times a second
-//! tables ──► Pass ─┬─ each flow ────► Ledgers::flow        every PASS_INTERVAL, or as long as it takes
+//! tables ──► Pass ─┬─ each flow ────► Ledgers::flow        every few seconds, or as often as it can
 //!                  └─ those over ───► Gateway::reclaim ─► RECORDS
 //! ```
 //!
@@ -44,8 +44,6 @@ pub use self::{
 use super::ServiceContext;
 use crate::datapath::{DatapathError, FlowBatches, Gateway, GatewayName, Records, TableSizes};
 
-/// The time from the beginning of a pass to that of the next one, if the budget allows.
-const PASS_INTERVAL: Duration = Duration::from_secs(5);
 /// The time between two looks at the records.
 const LOOK: Duration = Duration::from_millis(200);
 /// The same while many come: the ring would be full after twenty thousand.
@@ -214,7 +212,7 @@ impl Sweeper {
 
     fn finish(&mut self, pass: Pass) -> Result<(), DatapathError> {
         self.is_pressed = pass.is_pressing(self.sizes);
-        self.next_pass = pass.begun() + PASS_INTERVAL;
+        self.next_pass = self.pace.next_pass(pass.begun());
         // What ended so far is in the ledgers when they hear that the pass is complete.
         self.drain();
         let (summary, batches) = pass.finish(&self.gateway, &mut self.tally)?;

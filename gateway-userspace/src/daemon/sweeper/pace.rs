@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use nix::time::{ClockId, clock_gettime};
 
-/// The shares of one core that the sweeper may take.
+/// How often the sweeper goes through the tables, and the shares of one core that it may take.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Budget {
     /// In general.
@@ -12,11 +12,13 @@ pub struct Budget {
     /// While [many](super::pass::PRESSING_DIVISOR) of a table's places are taken by flows whose time
     /// is over.
     pub pressed: f64,
+    /// The time from the beginning of a pass to that of the next one, if the shares allow.
+    pub interval: Duration,
 }
 
 impl Default for Budget {
     fn default() -> Self {
-        Self { usual: 0.025, pressed: 0.2 }
+        Self { usual: 0.025, pressed: 0.2, interval: Duration::from_secs(5) }
     }
 }
 
@@ -33,6 +35,11 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) const fn new(budget: Budget, now: Instant) -> Self {
         Self { budget, rests_until: now }
+    }
+
+    /// When the next pass is due after one that began at `begun`.
+    pub(super) fn next_pass(&self, begun: Instant) -> Instant {
+        begun + self.budget.interval
     }
 
     /// What is left of the rest.
@@ -60,7 +67,7 @@ mod tests {
 
     #[test]
     fn rests_leave_the_share() {
-        let budget = Budget { usual: 0.02, pressed: 0.5 };
+        let budget = Budget { usual: 0.02, pressed: 0.5, ..Budget::default() };
         let begin = Instant::now();
         let mut pace = Pace::new(budget, begin);
         assert_eq!(pace.rest(begin), Duration::ZERO);
