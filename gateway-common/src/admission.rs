@@ -120,6 +120,8 @@ pub fn outbound<T: Tables>(
 ) -> Result<(), Reason> {
     workspace.admission_marks = if workspace.packet.is_forwarded { mark::FORWARDED } else { 0 };
     if config.policy.is_egress_only() {
+        // What was said of another packet under another policy.
+        (workspace.decision.rule, workspace.decision.log) = (NO_RULE, false);
         return Ok(());
     }
     outbound_by_policy(config, tables, workspace)

@@ -9,8 +9,9 @@ use crate::{
     gateway::{Outcome, Workspace},
     host::{Paid, Span},
     limits::{OBSERVED_REASON_WORDS, SNAP_BYTES_MAX},
+    policy::Decision,
     timeouts::Ticks,
-    tuple::{Direction, FlowKey},
+    tuple::{Address, Direction, FlowKey},
     verdict::{Reason, Verdict},
 };
 
@@ -22,6 +23,8 @@ pub mod want {
     pub const PASSES: u32 = 1 << 1;
     /// What happens to flows.
     pub const FLOWS: u32 = 1 << 2;
+    /// Packets that a rule with `log` decided, whatever their verdict.
+    pub const LOGGED: u32 = 1 << 3;
 }
 
 /// Any protocol or any port.
@@ -87,9 +90,10 @@ pub struct PacketRecord {
     /// The uplink.
     pub ifindex: u32,
     /// The rule that decided, or [`NO_RULE`](crate::policy::NO_RULE); counts where
-    /// [`Reason::is_of_policy`].
+    /// [`Reason::is_of_rule`].
     pub rule: u32,
-    /// The subnet whose route decided, or [`NO_SUBNET`](crate::policy::NO_SUBNET); counts as `rule`.
+    /// The subnet whose route decided, or [`NO_SUBNET`](crate::policy::NO_SUBNET); counts where
+    /// [`Reason::is_of_policy`].
     pub subnet: u32,
     /// Packets that were counted for it.
     pub counted_packets: u32,
@@ -104,6 +108,45 @@ pub struct PacketRecord {
 }
 
 impl Watch {
+    /// A watch for everything of this kind, which are bits of [`want`], without limit.
+    #[must_use]
+    pub const fn everything(wants: u32) -> Self {
+        Self {
+            cost: Span(0),
+            credit: Span(0),
+            reasons: [u64::MAX; OBSERVED_REASON_WORDS],
+            wants,
+            directions: u32::MAX,
+            protocol: ANY,
+            inside_port: ANY,
+            outside_port: ANY,
+            zero: 0,
+            inside: Prefix::new(Address::UNSPECIFIED, 0),
+            outside: Prefix::new(Address::UNSPECIFIED, 0),
+        }
+    }
+
+    /// The same with at most `per_sec` reports a second in the long run, and as many at once; zero
+    /// is no limit.
+    #[must_use]
+    pub const fn limited(self, per_sec: u32, ticks_per_sec: u32) -> Self {
+        if per_sec == 0 {
+            return Self { cost: Span(0), credit: Span(0), ..self };
+        }
+        let sec = (ticks_per_sec as u64) << 16;
+        Self { cost: Span(sec.div_ceil(per_sec as u64)), credit: Span(sec), ..self }
+    }
+
+    /// The same for packets that meet one of these reasons.
+    #[must_use]
+    pub fn about(self, reasons: &[Reason]) -> Self {
+        let mut words = [0; OBSERVED_REASON_WORDS];
+        for &reason in reasons {
+            words[reason as usize / 64] |= 1 << (reason as usize % 64);
+        }
+        Self { reasons: words, ..self }
+    }
+
     /// Whether a packet is wanted.
     #[must_use]
     #[inline(always)]
@@ -154,7 +197,7 @@ impl Watch {
 pub struct Sight {
     /// The reason's discriminant.
     pub reason: u32,
-    /// The bit of [`want`] for the verdict.
+    /// The bit of [`want`] for the verdict, and that for logged packets where there may be any.
     pub wanted: u32,
     /// Not zero if the workspace has the packet.
     pub is_parsed: u32,
@@ -166,11 +209,20 @@ impl Sight {
     #[inline(always)]
     pub const fn of(outcome: &Outcome) -> Self {
         let Outcome { reason, is_parsed, .. } = *outcome;
+        let logged = if reason.is_of_rule() { want::LOGGED } else { 0 };
         Self {
             reason: reason as u32,
-            wanted: wanted(reason.verdict()),
+            wanted: wanted(reason.verdict()) | logged,
             is_parsed: is_parsed as u32,
         }
+    }
+
+    /// The same, if this is what the policy said to a packet that it was asked about.
+    #[must_use]
+    #[inline(always)]
+    pub const fn after(self, decision: &Decision) -> Self {
+        let logged = if decision.log { want::LOGGED } else { 0 };
+        Self { wanted: self.wanted & (!want::LOGGED | logged), ..self }
     }
 }
 
@@ -232,5 +284,95 @@ impl crate::record::FlowRecord {
     #[must_use]
     pub fn event(&self) -> Option<FlowEvent> {
         FlowEvent::ALL.get(self.event as usize).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICKS_PER_SEC: u32 = 250;
+
+    #[test]
+    fn a_limit_is_kept_in_the_long_run_and_allows_a_burst() {
+        for per_sec in [1, 7, 250, 1_000, 100_000] {
+            let watch = Watch::everything(want::DROPS).limited(per_sec, TICKS_PER_SEC);
+            let mut paid = Paid::default();
+            let mut reported = |ticks: u64| {
+                let mut count = 0;
+                while let Some(next) = watch.pay(paid, Ticks(1_000_000 + ticks)) {
+                    (paid, count) = (next, count + 1);
+                }
+                count
+            };
+            let burst = reported(0);
+            assert!((per_sec - 1..=per_sec).contains(&burst), "{burst} of {per_sec}");
+            let secs = 100;
+            let later: u32 = (1..=secs * u64::from(TICKS_PER_SEC)).map(&mut reported).sum();
+            let expected = per_sec * 100;
+            assert!((expected * 99 / 100..=expected).contains(&later), "{later} of {expected}");
+        }
+    }
+
+    #[test]
+    fn no_limit_is_none() {
+        let watch = Watch::everything(want::DROPS).limited(0, TICKS_PER_SEC);
+        let paid = watch.pay(Paid::default(), Ticks(9)).expect("it is free");
+        assert_eq!(watch.pay(paid, Ticks(9)), Some(paid));
+    }
+
+    #[test]
+    fn everything_is_wanted_but_what_is_left_out() {
+        let all = Watch::everything(want::DROPS | want::PASSES);
+        let mut record = record();
+        for &reason in Reason::ALL {
+            record.reason = reason as u32;
+            let is_wanted = |watch: &Watch, is_parsed| {
+                let wanted = wanted(reason.verdict());
+                watch.wants_packet(&record, &Sight { reason: record.reason, wanted, is_parsed })
+            };
+            assert!(is_wanted(&all, 0) && is_wanted(&all, 1), "{}", reason.name());
+            assert!(is_wanted(&all.about(&[reason]), 1), "{}", reason.name());
+            let others: Vec<_> =
+                Reason::ALL.iter().copied().filter(|&other| other != reason).collect();
+            assert!(!is_wanted(&all.about(&others), 1), "{}", reason.name());
+            let drops = Watch::everything(want::DROPS);
+            assert_eq!(is_wanted(&drops, 1), matches!(reason.verdict(), Verdict::Drop));
+            let about_tcp = Watch { protocol: 6, ..all };
+            assert!(!is_wanted(&about_tcp, 0), "what was not parsed has no protocol");
+        }
+    }
+
+    #[test]
+    fn only_what_a_rule_with_log_decided_is_logged() {
+        let watch = Watch::everything(want::LOGGED);
+        for &reason in Reason::ALL {
+            for log in [false, true] {
+                let outcome = Outcome { reason, packets: 1, bytes: 60, is_parsed: true };
+                let sight = Sight::of(&outcome).after(&Decision { log, ..Decision::default() });
+                let is_wanted = watch.wants_packet(&record(), &sight);
+                assert_eq!(is_wanted, log && reason.is_of_rule(), "{}", reason.name());
+                let watch = Watch::everything(want::DROPS | want::PASSES);
+                assert!(watch.wants_packet(&record(), &sight), "{}", reason.name());
+            }
+        }
+    }
+
+    fn record() -> PacketRecord {
+        PacketRecord {
+            at: Ticks(1),
+            counted_bytes: 60,
+            key: FlowKey::default(),
+            reason: 0,
+            direction: Direction::Inbound as u32,
+            ifindex: 1,
+            rule: 0,
+            subnet: 0,
+            counted_packets: 1,
+            frame_bytes: 60,
+            offloaded_vlan: 0,
+            snap_bytes: 0,
+            snap: [0; SNAP_BYTES_MAX],
+        }
     }
 }

@@ -159,6 +159,21 @@ impl Reason {
         )
     }
 
+    /// Whether a rule may have decided. Of a packet that opens a flow that is so when there are
+    /// rules at all.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_of_rule(self) -> bool {
+        matches!(
+            self,
+            Self::RuleAllowed
+                | Self::Published
+                | Self::RuleDenied
+                | Self::PolicyRevoked
+                | Self::FlowCreated
+        )
+    }
+
     /// The slot of this reason's counter for packets that travel in `direction`.
     #[must_use]
     #[inline(always)]

@@ -171,7 +171,7 @@ extern "C" fn show_xdp_frame(
     is_parsed: u32,
 ) -> u32 {
     let Some(Memory { workspace, record, .. }) = memory() else { return 0 };
-    let sight = Sight { reason, wanted, is_parsed };
+    let sight = Sight { reason, wanted, is_parsed }.after(&workspace.decision);
     let bytes = XdpBytes::new(&XdpContext::new(context));
     show(&bytes, Direction::Inbound, &sight, workspace, record)
 }
@@ -187,7 +187,7 @@ extern "C" fn show_skb_frame(
     direction: Direction,
 ) -> u32 {
     let Some(Memory { workspace, record, header }) = memory() else { return 0 };
-    let sight = Sight { reason, wanted, is_parsed };
+    let sight = Sight { reason, wanted, is_parsed }.after(&workspace.decision);
     let context = TcContext::new(context);
     show(&SkbBytes::new(&context, header), direction, &sight, workspace, record)
 }

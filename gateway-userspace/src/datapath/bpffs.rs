@@ -26,6 +26,8 @@ const ATTACHING: &str = "+attaching";
 const DETACHING: &str = "+detaching";
 /// Marks the directory that a gateway's daemon has locked.
 const DAEMON: &str = "+daemon";
+/// Marks the directories that a gateway's observers have locked; the place follows.
+const OBSERVER: &str = "+observer";
 
 /// The directory of all gateways, not locked: for reading.
 #[derive(Debug)]
@@ -62,6 +64,11 @@ impl Root {
     /// What the daemon of the gateway of that name locks.
     pub(super) fn daemon(&self, name: &GatewayName) -> PathBuf {
         self.0.join(format!("{name}{DAEMON}"))
+    }
+
+    /// What the observer at this place of the gateway of that name locks.
+    pub(super) fn observer(&self, name: &GatewayName, place: u32) -> PathBuf {
+        self.0.join(format!("{name}{OBSERVER}{place}"))
     }
 
     /// The names of the gateways, sorted.
@@ -156,13 +163,28 @@ impl LockedRoot {
             .collect())
     }
 
+    /// What observers have locked, or had: each with its gateway's name and its place.
+    ///
+    /// # Errors
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn observers(&self) -> Result<Vec<(String, u32, PathBuf)>, DatapathError> {
+        let entries = self.root.entries()?;
+        let observers = entries.iter().filter_map(|entry| {
+            let (name, place) = observer_in(entry)?;
+            Some((name.to_owned(), place, self.root.0.join(entry)))
+        });
+        Ok(observers.collect())
+    }
+
     /// What commands left behind that did not finish, with the names of the gateways they were
     /// about. None is at work now: we have the lock.
     ///
     /// # Errors
     /// [`DatapathError::Bpffs`].
     pub(super) fn leftovers(&self) -> Result<Vec<(String, GatewayDir)>, DatapathError> {
-        let entries = self.root.entries()?.into_iter().filter(|entry| !entry.ends_with(DAEMON));
+        let entries = self.root.entries()?.into_iter();
+        let entries =
+            entries.filter(|entry| !entry.ends_with(DAEMON) && observer_in(entry).is_none());
         let leftovers = entries.filter_map(|entry| {
             let (name, _) = entry.split_once('+')?;
             Some((name.to_owned(), self.entry(&entry)))
@@ -185,6 +207,12 @@ impl LockedRoot {
     pub(super) fn entry(&self, name: &str) -> GatewayDir {
         GatewayDir::new(self.root.0.join(name))
     }
+}
+
+/// The gateway and the place of the observer whose directory has this name.
+fn observer_in(entry: &str) -> Option<(&str, u32)> {
+    let (name, place) = entry.split_once(OBSERVER)?;
+    Some((name, place.parse().ok()?))
 }
 
 fn is_bpffs(path: &Path) -> bool {
@@ -241,7 +269,7 @@ mod tests {
 
     #[test]
     fn work_in_progress_cannot_be_taken_for_a_gateway() {
-        for mark in [ATTACHING, DETACHING, DAEMON] {
+        for mark in [ATTACHING, DETACHING, DAEMON, OBSERVER] {
             assert!(GatewayName::new(format!("wan{mark}")).is_err());
             assert!(!mark.contains('.'), "the BPF file system reserves dots");
         }

@@ -10,6 +10,7 @@ use super::{
     daemon,
     maps::ConfigMaps,
     meta::{Meta, MetaMap},
+    observer,
     pin::{self, GatewayDir},
     requirements,
 };
@@ -75,6 +76,7 @@ pub fn detach_all(bpffs: &Path) -> Result<DetachOutcome, DatapathError> {
 /// [`DatapathError::NotDetached`] or [`DatapathError::Bpffs`].
 pub(super) fn clean_up(root: &LockedRoot) -> Result<Vec<String>, DatapathError> {
     daemon::forget_dead(root)?;
+    observer::forget_dead(root)?;
     let mut names = Vec::new();
     for (name, directory) in root.leftovers()? {
         take_apart(&name, &directory)?;

@@ -146,6 +146,17 @@ pub enum DatapathError {
         /// The process, if it can be seen from here.
         pid: Option<u32>,
     },
+    /// All places for observers are taken.
+    #[error(
+        "gateway {name} has all {} observers it can have{}; end one of them, such as another \
+         'eigw drop watch'", holders.len(), processes(holders)
+    )]
+    ObserversTaken {
+        /// The gateway.
+        name: String,
+        /// The processes that observe, as far as they can be seen from here.
+        holders: Vec<Option<u32>>,
+    },
     /// A gateway of that name exists elsewhere.
     #[error(
         "gateway {name} is attached in another network namespace; choose another --name, reach \
@@ -299,6 +310,19 @@ pub enum DatapathError {
     },
 }
 
+/// The processes that can be seen, for the end of a sentence.
+fn processes(holders: &[Option<u32>]) -> String {
+    let mut pids: Vec<_> = holders.iter().flatten().collect();
+    pids.sort();
+    pids.dedup();
+    let pids: Vec<_> = pids.into_iter().map(u32::to_string).collect();
+    match pids.as_slice() {
+        [] => String::new(),
+        [pid] => format!(" (process {pid})"),
+        _ => format!(" (processes {})", pids.join(", ")),
+    }
+}
+
 /// What to do about another daemon.
 fn remedy(pid: Option<u32>) -> String {
     pid.map_or_else(
@@ -330,7 +354,14 @@ mod tests {
 
     #[test]
     fn every_message_names_the_object_and_the_remedy() {
-        let errors: [(DatapathError, &[&str]); 6] = [
+        let errors: [(DatapathError, &[&str]); 7] = [
+            (
+                DatapathError::ObserversTaken {
+                    name: "wan".to_owned(),
+                    holders: vec![Some(30), None, Some(7), Some(30)],
+                },
+                &["wan", "all 4", "processes 7, 30"],
+            ),
             (
                 DatapathError::ForeignXdp {
                     interface: "up0".to_owned(),

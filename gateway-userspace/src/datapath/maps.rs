@@ -144,11 +144,24 @@ pub(super) fn open<T>(
 where
     T: TryFrom<Map, Error = MapError>,
 {
-    let opened = Shape::of(map).open(&directory.maps()).and_then(|data| {
-        let typed = Map::from_map_data(data).and_then(T::try_from);
-        typed.map_err(|error| format!("is another kind of map: {error}"))
-    });
-    opened.map_err(|reason| DatapathError::Damaged {
+    let data = open_data(gateway, directory, map)?;
+    Map::from_map_data(data).and_then(T::try_from).map_err(|error| DatapathError::Damaged {
+        name: gateway.to_string(),
+        path: directory.maps().join(map),
+        reason: format!("is another kind of map: {error}"),
+    })
+}
+
+/// As [`open`], as a map of any type.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn open_data(
+    gateway: &GatewayName,
+    directory: &GatewayDir,
+    map: &'static str,
+) -> Result<MapData, DatapathError> {
+    Shape::of(map).open(&directory.maps()).map_err(|reason| DatapathError::Damaged {
         name: gateway.to_string(),
         path: directory.maps().join(map),
         reason,

@@ -12,8 +12,8 @@
 //!     └── links/<ifindex>_…     what keeps the programs attached
 //! ```
 //!
-//! A directory whose name has a `+` belongs to a running daemon or to a command that did not
-//! finish; the next command that changes something removes what nobody owns.
+//! A directory whose name has a `+` belongs to a running daemon, to an observer or to a command that
+//! did not finish; the next command that changes something removes what nobody owns.
 //!
 //! Whether a gateway enforces anything is one word in a map: attaching arms it with its very
 //! last write. Whatever ends an attach before that leaves packets passing as they did.
@@ -22,6 +22,7 @@ mod attach;
 mod attachment;
 mod bpffs;
 mod cause;
+mod claim;
 mod daemon;
 mod detach;
 mod error;
@@ -32,6 +33,7 @@ mod live;
 mod maps;
 mod meta;
 mod name;
+mod observer;
 mod pin;
 mod policy;
 mod programs;
@@ -58,6 +60,7 @@ pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
 pub use hosts::{HostLimits, HostShares};
 pub use live::{LiveTables, share};
 pub use name::GatewayName;
+pub use observer::{Observation, Observer};
 pub use policy::{BuiltTables, NewPolicy, PolicyInForce, PolicySource};
 pub use programs::OBJECT;
 pub use records::Records;

@@ -147,6 +147,23 @@ pub(super) fn wait_for_programs(inner: BorrowedFd<'_>) -> io::Result<()> {
     unsafe { bpf(bpf_cmd::BPF_MAP_UPDATE_ELEM, &mut attr) }.map(drop)
 }
 
+/// Removes the map at a place of a map of maps, and returns when no program uses it any more. That
+/// there is none is no error.
+///
+/// # Errors
+/// What the kernel says.
+pub(super) fn remove_inner(outer: BorrowedFd<'_>, place: u32) -> io::Result<()> {
+    let mut attr = zeroed();
+    attr.__bindgen_anon_2.map_fd = descriptor(outer);
+    attr.__bindgen_anon_2.key = (&raw const place).addr() as u64;
+    // SAFETY: the command reads a key of four bytes, which those of arrays have; it lives until the
+    // call returns.
+    match unsafe { bpf(bpf_cmd::BPF_MAP_DELETE_ELEM, &mut attr) } {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(()),
+        result => result.map(drop),
+    }
+}
+
 /// Writes entries of a hash map or an array, all in one system call.
 ///
 /// # Errors

@@ -12,6 +12,7 @@ mod damage;
 mod hooks;
 mod hosts;
 mod namespaces;
+mod observers;
 mod reading;
 mod sweeper;
 mod uplinks;
