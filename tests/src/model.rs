@@ -232,6 +232,8 @@ impl Model {
             overflow_taken: self.memory.overflow_taken.get(),
             hits: self.memory.hits(),
             endpoints: self.memory.endpoints.borrow().values(|deadline| deadline.0),
+            records: self.records(),
+            ends: self.memory.records.borrow().len() as u64,
         }
     }
 }

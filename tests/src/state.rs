@@ -8,6 +8,7 @@ use gateway_common::{
     flow::FlowEntry,
     fragment::{DatagramKey, PeerKey},
     host::{HostKey, Overflow, Paid},
+    record::FlowRecord,
     tables::Table,
     tuple::{Direction, FlowKey},
     verdict::Reason,
@@ -38,13 +39,17 @@ pub struct State {
     pub hits: HashMap<u32, Hits>,
     /// Inside endpoints that anybody may answer to, with their deadlines in ticks.
     pub endpoints: HashMap<EndpointKey, u64>,
+    /// The records of flows that ended, since everything was forgotten.
+    pub records: Vec<FlowRecord>,
+    /// How many flows have ended so far, recorded or not.
+    pub ends: u64,
 }
 
 impl State {
     /// What happened between `before` and this state.
     ///
     /// # Panics
-    /// If a counter went backwards.
+    /// If a counter went backwards, or a record that was there is another one now.
     #[must_use]
     pub fn since(&self, before: &Self) -> Change {
         let mut events = self.events;
@@ -62,6 +67,11 @@ impl State {
             overflow: changes(&before.overflow, &self.overflow),
             hits: changes(&before.hits, &self.hits),
             endpoints: changes(&before.endpoints, &self.endpoints),
+            records: self
+                .records
+                .strip_prefix(&before.records[..])
+                .expect("records only come behind others")
+                .to_vec(),
         }
     }
 
@@ -104,6 +114,8 @@ pub struct Change {
     pub hits: Vec<Entry<u32, Hits>>,
     /// Inside endpoints that are new, different or gone.
     pub endpoints: Vec<Entry<EndpointKey, u64>>,
+    /// New records of flows that ended.
+    pub records: Vec<FlowRecord>,
 }
 
 /// What became of one entry of a map.

@@ -1,9 +1,14 @@
-//! The one system interface that no crate in use wraps safely.
+//! What no crate in use wraps safely.
 
-#![expect(unsafe_code, reason = "socket2 has no constructor for link-layer addresses")]
+#![expect(
+    unsafe_code,
+    reason = "socket2 has no constructor for link-layer addresses, and aya's rings give out bytes"
+)]
 
 use std::{mem::size_of, ptr};
 
+use aya::Pod;
+use gateway_common::tuple::FlowKey;
 use socket2::{SockAddr, SockAddrStorage};
 
 /// The address that binds a packet socket to one interface, for frames of every protocol.
@@ -28,4 +33,23 @@ pub fn packet_address(interface_index: u32) -> SockAddr {
     let len = u32::try_from(size_of::<libc::sockaddr_ll>()).expect("a few bytes");
     // SAFETY: the storage holds an initialized address of this family and length.
     unsafe { SockAddr::new(storage, len) }
+}
+
+/// The value that a program wrote into a ring.
+///
+/// # Panics
+/// If it is not all there.
+#[must_use]
+pub fn value_in<T: Pod>(bytes: &[u8]) -> T {
+    assert!(bytes.len() >= size_of::<T>(), "{} bytes of {}", bytes.len(), size_of::<T>());
+    // SAFETY: there are enough bytes, of any alignment, and any bytes are a valid `Pod`.
+    unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
+}
+
+/// A flow key as it is in memory, which is how programs take it.
+#[must_use]
+pub const fn bytes_of_key(key: &FlowKey) -> [u8; size_of::<FlowKey>()] {
+    // SAFETY: `gateway_common::pod` asserts that the key is made of integers and has no padding,
+    // so each of its bytes is initialized.
+    unsafe { std::mem::transmute(*key) }
 }

@@ -6,6 +6,7 @@
 
 mod context;
 mod policy;
+mod records;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +30,9 @@ use gateway_common::{
 };
 use gateway_userspace::datapath::{LiveTables, OBJECT, share};
 use policy::PolicyMaps;
+use records::Records;
 
-use crate::{netns::require_root, state::State};
+use crate::{netns::require_root, state::State, sys::bytes_of_key};
 
 /// Entries of each flow table, unless a test asks for a number.
 const FLOWS_MAX: u32 = 1024;
@@ -77,6 +79,7 @@ impl Program {
 pub struct Programs {
     ebpf: Ebpf,
     policies: PolicyMaps,
+    records: Records,
 }
 
 impl Programs {
@@ -124,7 +127,8 @@ impl Programs {
             loaded.unwrap_or_else(|error| panic!("load program {name}: {}", chain(&error)));
         }
         let policies = PolicyMaps::take(&mut ebpf);
-        Self { ebpf, policies }
+        let records = Records::take(&mut ebpf);
+        Self { ebpf, policies, records }
     }
 
     /// Puts a configuration in force.
@@ -153,6 +157,28 @@ impl Programs {
     pub fn run_ns(&self, program: Program, frame: &[u8], repeat: u32) -> u128 {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
         self.test_run(program.name(), options).duration.as_nanos()
+    }
+
+    /// Deletes a flow as an operator does; whether there was one.
+    ///
+    /// # Panics
+    /// If the kernel refuses to run the program.
+    #[must_use]
+    pub fn forget(&self, key: &FlowKey) -> bool {
+        let options = TestRunOptions { data_in: Some(&bytes_of_key(key)), ..TestRunOptions::new() };
+        self.test_run(name::FORGET, options).return_value != 0
+    }
+
+    /// Removes those of some flows, at most [`RECLAIMED_MAX`](gateway_common::limits::RECLAIMED_MAX)
+    /// of which count, that expired a while ago; how many those were.
+    ///
+    /// # Panics
+    /// If the kernel refuses to run the program, which it does without any flow.
+    #[must_use]
+    pub fn reclaim(&self, keys: &[FlowKey]) -> u32 {
+        let keys: Vec<_> = keys.iter().flat_map(bytes_of_key).collect();
+        let options = TestRunOptions { data_in: Some(&keys), ..TestRunOptions::new() };
+        self.test_run(name::RECLAIM, options).return_value
     }
 
     /// The tick clock.
@@ -195,6 +221,8 @@ impl Programs {
             overflow_taken,
             hits: self.hits(),
             endpoints: self.entries(name::ENDPOINTS).collect(),
+            records: self.records.all(),
+            ends: self.array(name::RECORDS_WRITTEN).get(&0, 0).expect("there is one"),
         }
     }
 
@@ -273,7 +301,7 @@ impl Programs {
         self.array_mut::<Overflow>(name::OVERFLOW).set(place, flow, 0).expect("the place exists");
     }
 
-    /// Forgets all flows, fragments, peers, hosts and endpoints. Counters and policies stay.
+    /// Forgets all flows, records, fragments, peers, hosts and endpoints. Counters and policies stay.
     ///
     /// # Panics
     /// If a map cannot be written.
@@ -289,6 +317,7 @@ impl Programs {
         self.clear_map::<DatagramKey, u64>(name::DATAGRAMS);
         self.clear_map::<PeerKey, u64>(name::PEERS);
         self.clear_map::<EndpointKey, u64>(name::ENDPOINTS);
+        self.records.forget();
     }
 
     fn run_with(&self, program: Program, frame: &[u8], context: Option<&[u8]>) -> Verdict {

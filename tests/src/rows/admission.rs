@@ -235,12 +235,12 @@ fn opened_anew(family: Family) -> Row {
         .admitted_for_good(&w)
         .inbound(w.segment_back(flag::SYN), let_in(WEB))
         .then(&w, FlowState::Established)
-        .outbound(w.segment_out(SYN_ACK), published().ending(&w))
+        .outbound(w.segment_out(SYN_ACK), published().ending(&w, FlowEvent::Replaced))
         .inbound(w.segment_back(flag::ACK), let_in(WEB))
         .outbound(w.segment_out(flag::ACK).payload(b"SSH"), admits(&w))
         // The same while the flow is half open.
         .inbound(w.segment_back(flag::SYN), let_in(WEB))
-        .outbound(w.segment_out(SYN_ACK), published().ending(&w))
+        .outbound(w.segment_out(SYN_ACK), published().ending(&w, FlowEvent::Replaced))
         .outbound(w.segment_out(SYN_ACK), published())
 }
 

@@ -129,7 +129,13 @@ fn check_step(step: &Step, machine: &mut impl Machine, config: &Config) -> Resul
 
 /// The state with all times of the packet at hand set to the earliest possible one.
 fn snap(mut state: State, moment: Moment, config: &Config) -> State {
-    for entry in state.flows.values_mut() {
+    let records = state.records.iter_mut();
+    let (moments, entries): (Vec<_>, Vec<_>) =
+        records.map(|record| (&mut record.at, &mut record.entry)).unzip();
+    for at in moments {
+        *at = moment.snap(*at, Ticks(0));
+    }
+    for entry in state.flows.values_mut().chain(entries) {
         let FlowEntry { outbound, inbound, created, .. } = entry;
         for time in [
             created,

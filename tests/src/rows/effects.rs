@@ -2,7 +2,7 @@
 
 use gateway_common::{
     config::Config,
-    counter::{Counter, Hits},
+    counter::{Counter, FlowEvent, Hits},
     endpoint::EndpointKey,
     flow::{
         FlowEntry, FlowHalf, mark,
@@ -10,6 +10,7 @@ use gateway_common::{
     },
     host::{HostKey, Overflow, Paid},
     limits::{DATAGRAM_SECS, PEER_RENEW_SECS, PEER_SECS},
+    record::FlowRecord,
     tables::Table,
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -62,13 +63,20 @@ pub(super) fn after(step: &Step, before: &State, moment: Moment, config: &Config
     let counter = Counter { packets, bytes };
     add_verdict(&mut state, step.direction, step.expect.reason, counter);
     let mut after = After { state: &mut state, now: moment.earliest, config };
+    // The policy is asked about a flow before anything becomes of it.
+    let effects = step.expect.effects.iter().copied();
+    let (asked, then): (Vec<_>, Vec<_>) =
+        effects.partition(|effect| matches!(effect, Effect::Renew(_)));
+    for effect in asked {
+        after.apply(effect, counter);
+    }
     match &step.expect.trace {
         Some(trace) if trace.opens => after.open(trace, counter),
         Some(trace) => after.update(trace, step.direction, counter),
         None => {}
     }
-    for effect in &step.expect.effects {
-        after.apply(*effect, counter);
+    for effect in then {
+        after.apply(effect, counter);
     }
     state
 }
@@ -95,15 +103,14 @@ struct After<'a> {
 impl After<'_> {
     fn open(&mut self, trace: &Trace, counter: Counter) {
         let Self { now, config, .. } = *self;
-        let Trace { key, marks, first, record, .. } = *trace;
+        let Trace { key, replaces, marks, first, record, .. } = *trace;
         let mut outbound = FlowHalf { seen: now, marks, ..FlowHalf::default() };
         add(&mut outbound, counter, record);
         let (generation, created) = (config.generation, now);
         let first = on_the_wire(first);
         let entry = FlowEntry { outbound, created, generation, first, ..FlowEntry::default() };
-        if self.state.flows.remove(&(Table::Established, key)).is_some() {
-            let held = self.state.holders.get_mut(&HostKey::of(&key));
-            *held.expect("whoever holds a flow is known") -= 1;
+        if let Some(end) = replaces {
+            self.end(&key, end);
         }
         self.state.flows.insert((Table::HalfOpen, key), entry);
         self.note(trace);
@@ -147,10 +154,9 @@ impl After<'_> {
                     self.refund(HostKey::of(&key));
                 }
             }
-            Effect::Remove(key) => _ = self.remove_half_open(&key),
-            Effect::End(key) => self.end(&key),
+            Effect::End(key, end) => self.end(&key, end),
             Effect::Renew(key) => find(self.state, &key).generation = self.config.generation,
-            Effect::Close(key) => find(self.state, &key).outbound.reset = self.now,
+            Effect::Close(key) => self.close(&key),
             Effect::Hit(place) => self.hit(place, counter),
             Effect::Count(event) => self.state.events[event as usize] += 1,
             Effect::Admit(datagram) => {
@@ -165,13 +171,27 @@ impl After<'_> {
         entry.unwrap_or_else(|| panic!("{key:?} is not half open: the row begins wrongly"))
     }
 
-    fn end(&mut self, key: &FlowKey) {
-        if self.state.flows.remove(&(Table::Established, *key)).is_some() {
+    /// A flow is gone; what is left is the record of what it was when it ended.
+    fn end(&mut self, key: &FlowKey, end: FlowEvent) {
+        let mut entry = if let Some(entry) = self.state.flows.remove(&(Table::Established, *key)) {
             let held = self.state.holders.get_mut(&HostKey::of(key));
             *held.expect("whoever holds a flow is known") -= 1;
+            entry
         } else {
-            self.remove_half_open(key);
-        }
+            self.remove_half_open(key)
+        };
+        entry.outbound.marks |= mark::ENDED;
+        let (serial, at, event) = (self.state.ends, self.now, end as u32);
+        self.state.records.push(FlowRecord { serial, at, entry, key: *key, event });
+        self.state.ends += 1;
+        self.state.events[end as usize] += 1;
+    }
+
+    fn close(&mut self, key: &FlowKey) {
+        let now = self.now;
+        let entry = find(self.state, key);
+        entry.outbound.reset = now;
+        entry.outbound.marks |= mark::REVOKED;
     }
 
     fn hit(&mut self, place: Place, counter: Counter) {

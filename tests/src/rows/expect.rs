@@ -41,6 +41,8 @@ pub(super) struct Trace {
     pub(super) peers: PeerKey,
     /// Whether it opens the flow.
     pub(super) opens: bool,
+    /// How the flow ended that had its key until then.
+    pub(super) replaces: Option<FlowEvent>,
     pub(super) refreshes: bool,
     pub(super) resets: bool,
     pub(super) marks: u32,
@@ -66,8 +68,7 @@ pub(super) enum Numbers {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Effect {
     Promote(FlowKey),
-    Remove(FlowKey),
-    End(FlowKey),
+    End(FlowKey, FlowEvent),
     Renew(FlowKey),
     Close(FlowKey),
     Count(FlowEvent),
@@ -132,6 +133,7 @@ fn trace(flow: &Flow, marks: u32) -> Trace {
         key: flow.key,
         peers: flow.peers(),
         opens: false,
+        replaces: None,
         refreshes: true,
         resets: false,
         marks,
@@ -194,7 +196,7 @@ impl Expect {
 
     /// This flow makes room for it.
     pub fn recycling(self, flow: &Flow) -> Self {
-        self.and(Effect::Remove(flow.key)).and(Effect::Count(FlowEvent::HostRecycled))
+        self.ending(flow, FlowEvent::HostRecycled)
     }
 
     /// It is counted, but refreshes nothing and leaves no mark.
@@ -250,12 +252,26 @@ impl Expect {
         self.and(Effect::Hit(Place::NoSubnet))
     }
 
-    /// This flow ends.
-    pub fn ending(self, flow: &Flow) -> Self {
-        self.and(Effect::End(flow.key))
+    /// It opens its flow in place of one with the same key, which ended this way.
+    ///
+    /// # Panics
+    /// If it opens none, or if this is no way for a flow to end.
+    pub fn replacing(mut self, end: FlowEvent) -> Self {
+        assert!(end.is_end() && self.trace_mut().opens, "{end:?}: {self:?}");
+        self.trace_mut().replaces = Some(end);
+        self
     }
 
-    /// It belongs to this flow but changes nothing else about it than that the policy was asked.
+    /// This flow ends, in this way.
+    ///
+    /// # Panics
+    /// If this is no way for a flow to end.
+    pub fn ending(self, flow: &Flow, end: FlowEvent) -> Self {
+        assert!(end.is_end(), "{end:?}");
+        self.and(Effect::End(flow.key, end))
+    }
+
+    /// The policy was asked about this flow before anything else became of it, and allows it.
     pub fn renewing(self, flow: &Flow) -> Self {
         self.and(Effect::Renew(flow.key))
     }

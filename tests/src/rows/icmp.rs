@@ -278,7 +278,7 @@ fn after_the_flow(family: Family) -> Row {
     row(&["RFC5508-REQ-2"], format!("{family:?}: asking again after the time is over"))
         .answered(&p)
         .wait(61)
-        .outbound(p.out(), opens(&p))
+        .outbound(p.out(), opens(&p).replacing(FlowEvent::Expired))
         .inbound(p.back(), belongs_to(&p))
 }
 

@@ -81,6 +81,7 @@ mod udp;
 
 use gateway_common::{
     config::Config,
+    counter::FlowEvent,
     flow::{FlowState, mark},
     limits::POLICY_SLOTS,
     tuple::{Direction, FlowKey},
@@ -112,6 +113,7 @@ pub mod prelude {
         packet::{Packet, flag, tcp::option},
     };
     pub use gateway_common::{
+        counter::FlowEvent,
         flow::{FlowState, mark},
         tuple::{Direction, Family},
         verdict::Reason,
@@ -190,6 +192,8 @@ pub struct Row {
     wait_secs: u32,
     /// The policy that comes into force before it.
     policy: Option<Policy>,
+    /// How the flow ended in whose place it opens one.
+    replaced: Option<FlowEvent>,
     /// What the ends of TCP connections have said so far.
     conversations: Conversations,
 }
@@ -255,6 +259,7 @@ pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
         steps: Vec::new(),
         wait_secs: 1,
         policy: None,
+        replaced: None,
         conversations: Conversations::default(),
     }
 }
@@ -286,6 +291,11 @@ impl Row {
         Self { wait_secs: secs, ..self }
     }
 
+    /// The next step opens a flow in place of one with the same key that ended this way, if any did.
+    pub fn replacing(self, end: impl Into<Option<FlowEvent>>) -> Self {
+        Self { replaced: end.into(), ..self }
+    }
+
     /// A packet from outside.
     pub fn inbound(self, packet: Packet, expect: Expect) -> Self {
         self.step(Direction::Inbound, packet, expect)
@@ -302,6 +312,9 @@ impl Row {
     }
 
     fn step(mut self, direction: Direction, packet: Packet, mut expect: Expect) -> Self {
+        if let Some(end) = self.replaced.take() {
+            expect = expect.replacing(end);
+        }
         let packet = self.conversations.say(direction, packet, expect.trace.as_mut());
         self.steps.push(Step {
             policy: self.policy.take(),

@@ -115,7 +115,7 @@ fn forbidden(family: Family) -> Row {
         // Nothing that arrives removes a flow.
         .then(&l, FlowState::Established)
         .inbound(l.segment_back(flag::RST), revoked())
-        .outbound(l.segment_out(flag::ACK), revoked().ending(&l))
+        .outbound(l.segment_out(flag::ACK), revoked().ending(&l, FlowEvent::Revoked))
         .outbound(l.segment_out(flag::ACK), refused(Reason::RuleDenied).by_rule(0).of_no_subnet())
         .inbound(l.segment_back(flag::ACK), refused(Reason::NoFlow).of_no_subnet())
         .outbound(l.segment_out(flag::SYN), refused(Reason::RuleDenied).by_rule(0).of_no_subnet())
@@ -129,10 +129,10 @@ fn forbidden_half_open(family: Family) -> Row {
         .outbound(l.segment_out(flag::SYN), opens(&l))
         .policy(nothing)
         .inbound(l.segment_back(SYN_ACK), revoked())
-        .outbound(l.segment_out(flag::SYN), revoked().ending(&l))
+        .outbound(l.segment_out(flag::SYN), revoked().ending(&l, FlowEvent::Revoked))
         .inbound(u.back(), revoked())
         .then(&u, FlowState::Replied)
-        .outbound(u.out(), revoked().ending(&u))
+        .outbound(u.out(), revoked().ending(&u, FlowEvent::Revoked))
         .outbound(u.out(), refused(Reason::RuleDenied).by_rule(0).of_no_subnet())
 }
 
@@ -142,7 +142,7 @@ fn forbidden_by_route(family: Family) -> Row {
         .established(&l)
         .policy("[gateway]\ndefault_route = 'blocked'")
         .inbound(l.segment_back(flag::ACK), revoked())
-        .outbound(l.segment_out(flag::ACK), revoked().ending(&l))
+        .outbound(l.segment_out(flag::ACK), revoked().ending(&l, FlowEvent::Revoked))
         .outbound(l.segment_out(flag::ACK), refused(Reason::RouteBlocked).of_no_subnet())
 }
 
@@ -162,7 +162,7 @@ fn opened_anew(family: Family) -> Row {
     row(&[], format!("{family:?}: an opening on the ports of a forbidden flow is its next packet"))
         .established(&l)
         .policy(NO_WEB)
-        .outbound(l.segment_out(flag::SYN), revoked().ending(&l))
+        .outbound(l.segment_out(flag::SYN), revoked().ending(&l, FlowEvent::Revoked))
         .policy("")
         .established(&l)
 }
@@ -175,7 +175,8 @@ fn closed_and_reopened(family: Family) -> Row {
     )
     .closed(&l)
     .policy(NO_MAIL)
-    .outbound(l.segment_out(flag::SYN), opens(&l).by_rule(1))
+    .replacing(FlowEvent::Closed)
+    .outbound(l.segment_out(flag::SYN), opens(&l).by_rule(1).renewing(&l))
     .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
 }
 
@@ -204,7 +205,7 @@ fn admitted(family: Family) -> Row {
         .policy("[gateway]\ndefault_route = 'internet'")
         .inbound(w.segment_back(flag::ACK).payload(b"more"), belongs_to(&w))
         .inbound(w.segment_back(flag::SYN), passed(Reason::RouteAllowed))
-        .outbound(w.segment_out(SYN_ACK), published().ending(&w))
+        .outbound(w.segment_out(SYN_ACK), published().ending(&w, FlowEvent::Replaced))
 }
 
 fn admitted_revoked(family: Family) -> Row {
@@ -221,7 +222,7 @@ fn admitted_revoked(family: Family) -> Row {
         .outbound(w.segment_out(flag::ACK), refused(Reason::PolicyRevoked).closing(&w))
         .wait(239)
         .inbound(w.segment_back(flag::ACK), refused(Reason::PolicyRevoked))
-        .outbound(w.segment_out(flag::SYN), opens(&w))
+        .outbound(w.segment_out(flag::SYN), opens(&w).replacing(FlowEvent::Revoked))
         .then(&w, FlowState::SynSent)
 }
 
@@ -234,6 +235,7 @@ fn admitted_forgotten(family: Family) -> Row {
         .outbound(w.segment_out(flag::ACK), refused(Reason::PolicyRevoked).closing(&w))
         .wait(241)
         .inbound(w.segment_back(flag::ACK), refused(Reason::FlowExpired))
+        .replacing(FlowEvent::Revoked)
         .outbound(w.segment_out(flag::ACK), opens(&w).marked(mark::PICKED_UP))
 }
 
@@ -278,7 +280,7 @@ fn pings(family: Family) -> Row {
         .inbound(p.back(), belongs_to(&p))
         .policy(no_ping)
         .inbound(p.back(), revoked())
-        .outbound(p.out(), revoked().ending(&p))
+        .outbound(p.out(), revoked().ending(&p, FlowEvent::Revoked))
         .outbound(p.out(), refused(Reason::RuleDenied).by_rule(0).of_no_subnet())
 }
 
@@ -313,7 +315,10 @@ fn missing_tables(family: Family) -> Row {
     .policy(NO_MAIL)
     .inbound(l.segment_back(flag::ACK), belongs_to(&l))
     .policy_without_tables(subnets)
-    .outbound(l.segment_out(flag::ACK), refused(Reason::PolicyRevoked).ending(&l))
+    .outbound(
+        l.segment_out(flag::ACK),
+        refused(Reason::PolicyRevoked).ending(&l, FlowEvent::Revoked),
+    )
     .outbound(l.segment_out(flag::ACK), refused(Reason::NoPolicy))
 }
 
@@ -325,7 +330,10 @@ fn missing_tables_of_no_policy(family: Family) -> Row {
         .inbound(from(STRANGER, INSIDE, family).tcp(50_000, 22, flag::SYN), refused(Reason::NoFlow))
         .policy_without_tables("[gateway]\ndefault_route = 'blocked'")
         .inbound(l.segment_back(flag::ACK), refused(Reason::PolicyRevoked))
-        .outbound(l.segment_out(flag::ACK), refused(Reason::PolicyRevoked).ending(&l))
+        .outbound(
+            l.segment_out(flag::ACK),
+            refused(Reason::PolicyRevoked).ending(&l, FlowEvent::Revoked),
+        )
         .outbound(l.segment_out(flag::ACK), refused(Reason::RouteBlocked))
 }
 

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use gateway_common::{
     flow::{FlowEntry, FlowHalf},
+    record::FlowRecord,
     tables::Table,
     tuple::{Direction, FlowKey},
 };
@@ -44,6 +45,7 @@ pub(super) fn change(change: &Change) -> String {
     entries.extend(lines_of(&change.endpoints, |key| format!("{key:?}"), debug));
     entries.sort();
     lines.extend(entries);
+    lines.extend(change.records.iter().map(record));
     lines.join("\n  ")
 }
 
@@ -67,12 +69,19 @@ fn debug<V: std::fmt::Debug>(value: &V) -> String {
 }
 
 fn flow_key((table, key): &(Table, FlowKey)) -> String {
+    format!("{} {}", table.name(), tuple(key))
+}
+
+fn tuple(key: &FlowKey) -> String {
     let FlowKey { inside, outside, inside_port, outside_port, vlan, protocol, .. } = key;
     let (inside, outside) = (inside.to_ip(), outside.to_ip());
-    format!(
-        "{} protocol {protocol} {inside}:{inside_port} {outside}:{outside_port} {vlan:?}",
-        table.name()
-    )
+    format!("protocol {protocol} {inside}:{inside_port} {outside}:{outside_port} {vlan:?}")
+}
+
+fn record(record: &FlowRecord) -> String {
+    let FlowRecord { serial, at, entry, key, .. } = record;
+    let (event, at) = (record.event(), at.0);
+    format!("record {serial} at {at}: {event:?} of {}: {}", tuple(key), flow(entry))
 }
 
 fn flow(entry: &FlowEntry) -> String {

@@ -118,7 +118,7 @@ fn live_flows_ask_nothing(family: Family) -> Row {
         .outbound(u.out(), belongs_to(&u).promoted())
         .wait(301)
         .inbound(u.back(), refused(Reason::FlowExpired).of_no_subnet())
-        .outbound(u.out(), opens(&u).by_rule(1))
+        .outbound(u.out(), opens(&u).by_rule(1).replacing(FlowEvent::Expired))
 }
 
 fn nothing_but_answers(family: Family) -> Row {
@@ -227,7 +227,10 @@ fn icmp_types() -> Row {
         .policy(types)
         .inbound(asked(), passed(Reason::RuleAllowed).by_rule(1))
         .outbound(answer(), passed(Reason::Published))
-        .outbound(flow.out(), refused(Reason::PolicyRevoked).of_no_subnet().ending(&flow))
+        .outbound(
+            flow.out(),
+            refused(Reason::PolicyRevoked).of_no_subnet().ending(&flow, FlowEvent::Revoked),
+        )
         .outbound(flow.out(), denied_by(0))
         .answered(&p)
 }

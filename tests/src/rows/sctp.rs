@@ -224,7 +224,7 @@ fn restart(family: Family) -> Row {
         .associated(family)
         .inbound(back(family, 0, &[&chunk::init(OTHER_TAG)]), refused(Reason::SctpState))
         .outbound(a.out(), belongs_to(&a))
-        .outbound(init(), begins())
+        .outbound(init(), begins().replacing(FlowEvent::Replaced))
         .then(&a, FlowState::Unreplied)
         .inbound(data(INSIDE_TAG), refused(Reason::SctpTag))
         .inbound(init_ack, belongs_to(&a))
@@ -234,7 +234,7 @@ fn restart(family: Family) -> Row {
         )
         .inbound(data(OTHER_TAG), belongs_to(&a).marked(mark::CONFIRMED))
         .outbound(out(family, OUTSIDE_TAG, &[chunk::SHUTDOWN]), belongs_to(&a).marked(mark::FIN))
-        .outbound(init(), begins())
+        .outbound(init(), begins().replacing(FlowEvent::Closed))
 }
 
 fn aborts(family: Family) -> Row {
@@ -278,6 +278,7 @@ fn mid_stream(family: Family) -> Row {
     .outbound(out(&[chunk::DATA]), belongs_to(&a))
     .wait(7_439)
     .inbound(back(INSIDE_TAG, &[chunk::SACK]), belongs_to(&a))
+    .replacing(FlowEvent::Replaced)
     .outbound(a.out(), opens(&a).marked(mark::SYN).with_tags(INSIDE_TAG, 0))
 }
 
@@ -293,6 +294,7 @@ fn unseen(family: Family) -> Row {
     .outbound(out(family, OTHER_TAG, &[chunk::SACK]), belongs_to(&a).marked(mark::UNCHECKED))
     .inbound(data(OTHER_TAG), belongs_to(&a))
     .outbound(out(family, OTHER_TAG, &[chunk::ABORT]), belongs_to(&a).resetting())
+    .replacing(FlowEvent::Reset)
     .outbound(a.out(), opens(&a).marked(mark::SYN).with_tags(INSIDE_TAG, 0))
     .outbound(out(family, OUTSIDE_TAG, &[chunk::DATA]), belongs_to(&a).marked(mark::PICKED_UP))
     .inbound(data(OTHER_TAG), belongs_to(&a).marked(mark::CONFIRMED))
@@ -308,6 +310,7 @@ fn lifetime(family: Family) -> Row {
         // Outside does not keep the opening alive.
         .wait(2)
         .inbound(init_ack(), refused(Reason::FlowExpired))
+        .replacing(FlowEvent::Expired)
         .associated(family)
         .wait(7_439)
         .inbound(back(family, INSIDE_TAG, &[chunk::HEARTBEAT]), belongs_to(&a))

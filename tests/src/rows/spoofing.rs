@@ -134,7 +134,7 @@ fn egress_remembered(family: Family) -> Row {
     .answered(&ours)
     .policy(SUBNETS)
     .inbound(theirs.back(), revoked())
-    .outbound(theirs.out(), revoked().ending(&theirs))
+    .outbound(theirs.out(), revoked().ending(&theirs, FlowEvent::Revoked))
     .forwarded()
     .outbound(theirs.out(), forged())
     .forwarded()
@@ -169,7 +169,7 @@ fn ingress_with_a_flow(family: Family) -> Row {
     .answered(&u)
     .policy(SUBNETS)
     .inbound(u.back(), revoked())
-    .outbound(u.out(), revoked().ending(&u))
+    .outbound(u.out(), revoked().ending(&u, FlowEvent::Revoked))
     .inbound(u.back(), refused(Reason::IngressSpoof).of_subnet(office(family)))
 }
 

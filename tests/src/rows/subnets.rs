@@ -124,7 +124,7 @@ fn internet(family: Family) -> Row {
         .inbound(w.segment_back(flag::ACK), belongs_to(&w))
         .outbound(w.segment_out(flag::ACK), belongs_to(&w).promoted())
         .inbound(w.segment_back(flag::SYN), routed())
-        .outbound(w.segment_out(SYN_ACK), passed(Reason::Published).ending(&w))
+        .outbound(w.segment_out(SYN_ACK), passed(Reason::Published).ending(&w, FlowEvent::Replaced))
         // Most datagrams from inside are questions, so they have flows.
         .inbound(u.back(), routed())
         .outbound(u.out(), opens(&u))

@@ -187,7 +187,7 @@ fn reset_while_opening(family: Family) -> Row {
         .inbound(l.segment_back(flag::RST | flag::ACK), belongs_to(&l).resetting())
         .then(&l, FlowState::Closed)
         .inbound(l.segment_back(flag::SYN), refused(Reason::TcpState))
-        .outbound(l.segment_out(flag::SYN), opens(&l))
+        .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Reset))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
 }
 

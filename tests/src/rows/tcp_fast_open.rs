@@ -78,7 +78,7 @@ fn with_data_after_all(family: Family) -> Row {
     let syn = |data: &[u8]| l.segment_out(flag::SYN).sequence(5_000).payload(data);
     row(&["RFC9293-SYNDATA"], format!("{family:?}: inside repeats its SYN with data on it"))
         .outbound(syn(b""), opens(&l))
-        .outbound(syn(b"question"), opens(&l))
+        .outbound(syn(b"question"), opens(&l).replacing(FlowEvent::Replaced))
         .outbound(syn(b"question"), belongs_to(&l))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
         .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())

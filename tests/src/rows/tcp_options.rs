@@ -1,5 +1,7 @@
 //! TCP options: what the opening ones announce, and lists that make no sense.
 
+use std::iter;
+
 use super::prelude::*;
 
 pub(super) fn rows() -> Vec<Row> {
@@ -50,20 +52,27 @@ fn unknown(family: Family) -> Row {
 const CONTRADICTORY: [&[u8]; 6] =
     [&[2, 0, 5, 0xb4], &[3, 1, 7, 1], &[1, 1, 1, 8], &[3, 255, 15, 0], &[4, 2, 3, 5], &[254]];
 
+/// Each of these lists opens a connection in place of the one before.
+fn replacing_each_other() -> impl Iterator<Item = (&'static [u8], Option<FlowEvent>)> {
+    let first = iter::once(None);
+    CONTRADICTORY.into_iter().zip(first.chain(iter::repeat(Some(FlowEvent::Replaced))))
+}
+
 fn contradictory_from_inside(family: Family) -> Row {
     let l = tcp_flow(family);
     let row = row(
         &["RFC9293-OPT", "E138"],
         format!("{family:?}: inside's options make no sense, so nothing is checked"),
     );
-    CONTRADICTORY.into_iter().fold(row, |row, options| {
-        row.outbound(
-            l.segment_out(flag::SYN).tcp_options(options),
-            opens(&l).marked(mark::UNCHECKED),
-        )
-        .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
-        .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
-        .inbound(l.segment_back(flag::ACK).ahead(1 << 30), belongs_to(&l))
+    replacing_each_other().fold(row, |row, (options, replaced)| {
+        row.replacing(replaced)
+            .outbound(
+                l.segment_out(flag::SYN).tcp_options(options),
+                opens(&l).marked(mark::UNCHECKED),
+            )
+            .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
+            .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
+            .inbound(l.segment_back(flag::ACK).ahead(1 << 30), belongs_to(&l))
     })
 }
 
@@ -73,8 +82,9 @@ fn contradictory_from_outside(family: Family) -> Row {
         &["RFC9293-OPT", "E138"],
         format!("{family:?}: outside's options make no sense, so nothing is checked"),
     );
-    CONTRADICTORY.into_iter().fold(row, |row, options| {
-        row.outbound(l.segment_out(flag::SYN).tcp_options(&option::scale(7)), opens(&l))
+    replacing_each_other().fold(row, |row, (options, replaced)| {
+        row.replacing(replaced)
+            .outbound(l.segment_out(flag::SYN).tcp_options(&option::scale(7)), opens(&l))
             .inbound(
                 l.segment_back(SYN_ACK).tcp_options(options),
                 belongs_to(&l).marked(mark::UNCHECKED),

@@ -148,8 +148,10 @@ fn refused_fast_open(family: Family) -> Row {
         &["RFC5961-3.2-SS", "RFC9293-SYNDATA"],
         format!("{family:?}: a reset may acknowledge any of the data on the SYN"),
     );
-    [8, 3, 0].into_iter().fold(row, |row, unacknowledged| {
-        row.outbound(l.segment_out(flag::SYN).payload(b"question"), opens(&l))
+    let reset = Some(FlowEvent::Reset);
+    [(8, None), (3, reset), (0, reset)].into_iter().fold(row, |row, (unacknowledged, replaced)| {
+        row.replacing(replaced)
+            .outbound(l.segment_out(flag::SYN).payload(b"question"), opens(&l))
             .inbound(rst().acknowledging_less(9), refused(Reason::TcpWindow))
             .inbound(rst().acknowledging_more(1), refused(Reason::TcpWindow))
             .inbound(rst().acknowledging_less(unacknowledged), belongs_to(&l).resetting())
@@ -220,7 +222,7 @@ fn while_opening_from_inside(family: Family) -> Row {
         .outbound(l.segment_out(flag::SYN), opens(&l))
         .outbound(l.segment_out(flag::RST), belongs_to(&l).resetting())
         .then(&l, FlowState::Closed)
-        .outbound(l.segment_out(flag::SYN), opens(&l))
+        .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Reset))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
         .outbound(l.segment_out(flag::RST), belongs_to(&l).resetting())
         .then(&l, FlowState::Closed)

@@ -40,7 +40,7 @@ fn challenge(family: Family) -> Row {
     .then(&l, FlowState::SynSent)
     .outbound(l.segment_out(flag::RST).behind(1 << 30), belongs_to(&l).resetting())
     .then(&l, FlowState::Closed)
-    .outbound(l.segment_out(flag::SYN), opens(&l))
+    .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Reset))
     .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
     .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
 }
@@ -52,7 +52,7 @@ fn while_opening(family: Family) -> Row {
         format!("{family:?}: inside opens with another number before it is answered"),
     )
     .outbound(l.segment_out(flag::SYN), opens(&l))
-    .outbound(l.segment_out(flag::SYN).ahead(5_000), opens(&l))
+    .outbound(l.segment_out(flag::SYN).ahead(5_000), opens(&l).replacing(FlowEvent::Replaced))
     .inbound(l.segment_back(SYN_ACK).acknowledging_less(5_000), refused(Reason::TcpWindow))
     .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
     .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
@@ -63,7 +63,7 @@ fn while_answered(family: Family) -> Row {
     row(&["RFC6092-REC-31", "E132"], format!("{family:?}: or after that, but before it confirms"))
         .outbound(l.segment_out(flag::SYN), opens(&l))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
-        .outbound(l.segment_out(flag::SYN), opens(&l))
+        .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Replaced))
         .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
         .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
         .then(&l, FlowState::Established)
@@ -76,12 +76,13 @@ fn client_restarted(family: Family) -> Row {
         format!("{family:?}: inside has lost an established connection and begins anew"),
     )
     .established(&l)
-    .outbound(l.segment_out(flag::SYN), opens(&l))
+    .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Replaced))
     .inbound(
         l.segment_back(flag::ACK).acknowledging_less(1_000_000),
         belongs_to(&l).without_refresh(),
     )
     .outbound(l.segment_out(flag::RST).behind(1_000_000), belongs_to(&l).resetting())
+    .replacing(FlowEvent::Reset)
     .established(&l)
 }
 
@@ -92,7 +93,7 @@ fn client_restarted_in_the_window(family: Family) -> Row {
         format!("{family:?}: the new number happens to lie in the window of the old connection"),
     )
     .established(&l)
-    .outbound(l.segment_out(flag::SYN).sequence(1), opens(&l))
+    .outbound(l.segment_out(flag::SYN).sequence(1), opens(&l).replacing(FlowEvent::Replaced))
     .then(&l, FlowState::SynSent)
     .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
     .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())
@@ -105,7 +106,7 @@ fn old_connection_goes_on(family: Family) -> Row {
         format!("{family:?}: a stray SYN from inside does not cut the connection off"),
     )
     .established(&l)
-    .outbound(l.segment_out(flag::SYN), opens(&l))
+    .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Replaced))
     .inbound(
         l.segment_back(flag::ACK).behind(1_000_000).payload(b"data"),
         belongs_to(&l).without_refresh(),
@@ -176,11 +177,16 @@ fn closed(family: Family) -> Row {
         format!("{family:?}: inside uses the ports of a closed connection again"),
     )
     .closed(&l)
+    .replacing(FlowEvent::Closed)
     .established(&l)
     .inbound(l.segment_back(flag::ACK), belongs_to(&l))
     // Also with a number that the old connection might have used next.
+    .replacing(FlowEvent::Replaced)
     .closed(&l)
-    .outbound(l.segment_out(flag::SYN).behind(1_000_000_000), opens(&l))
+    .outbound(
+        l.segment_out(flag::SYN).behind(1_000_000_000),
+        opens(&l).replacing(FlowEvent::Closed),
+    )
     .inbound(l.segment_back(SYN_ACK), belongs_to(&l))
 }
 
@@ -189,9 +195,11 @@ fn while_closing(family: Family) -> Row {
     row(&["E132"], format!("{family:?}: inside uses the ports of a closing connection again"))
         .established(&l)
         .outbound(l.segment_out(FIN_ACK), belongs_to(&l).marked(mark::FIN))
+        .replacing(FlowEvent::Replaced)
         .established(&l)
         .inbound(l.segment_back(FIN_ACK), belongs_to(&l).marked(mark::FIN))
         .then(&l, FlowState::CloseWait)
+        .replacing(FlowEvent::Replaced)
         .established(&l)
 }
 
@@ -200,8 +208,10 @@ fn after_reset(family: Family) -> Row {
     row(&["E132"], format!("{family:?}: inside uses the ports of a reset connection again"))
         .established(&l)
         .inbound(l.segment_back(flag::RST), belongs_to(&l).resetting())
+        .replacing(FlowEvent::Reset)
         .established(&l)
         .outbound(l.segment_out(flag::RST), belongs_to(&l).resetting())
+        .replacing(FlowEvent::Reset)
         .established(&l)
 }
 
@@ -212,6 +222,7 @@ fn smaller_number(family: Family) -> Row {
         format!("{family:?}: a new connection may begin with a smaller number than the old one's"),
     )
     .closed(&l)
+    .replacing(FlowEvent::Closed)
     .outbound(l.segment_out(flag::SYN).behind(1_000_000 + (1 << 30)), opens(&l))
     .inbound(l.segment_back(SYN_ACK).behind(1 << 30), belongs_to(&l))
     .outbound(l.segment_out(flag::ACK), belongs_to(&l).promoted())

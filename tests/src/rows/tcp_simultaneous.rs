@@ -158,7 +158,7 @@ fn reset_by_inside(family: Family) -> Row {
         .inbound(l.segment_back(flag::SYN), belongs_to(&l))
         .outbound(l.segment_out(flag::RST | flag::ACK), belongs_to(&l).resetting())
         .then(&l, FlowState::Closed)
-        .outbound(l.segment_out(flag::SYN), opens(&l))
+        .outbound(l.segment_out(flag::SYN), opens(&l).replacing(FlowEvent::Reset))
 }
 
 fn ended_at_once(family: Family) -> Row {

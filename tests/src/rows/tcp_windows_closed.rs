@@ -51,8 +51,10 @@ fn scaled_by_one_side_only(family: Family) -> Row {
     row(&["RFC6092-REC-32"], format!("{family:?}: windows are scaled only if both sides want to"))
         .established_with(&l, inside, &[])
         .inbound(far(), refused(Reason::TcpWindow))
+        .replacing(FlowEvent::Replaced)
         .established_with(&l, &[], outside)
         .inbound(far(), refused(Reason::TcpWindow))
+        .replacing(FlowEvent::Replaced)
         .established_with(&l, inside, outside)
         .inbound(far(), belongs_to(&l))
 }

@@ -57,7 +57,7 @@ fn unreplied(family: Family) -> Row {
     .wait(299)
     .inbound(u.back(), belongs_to(&u))
     .wait(301)
-    .outbound(u.out(), opens(&u))
+    .outbound(u.out(), opens(&u).replacing(FlowEvent::Expired))
     .wait(121)
     .inbound(u.back(), refused(Reason::FlowExpired))
 }
