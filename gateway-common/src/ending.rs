@@ -17,6 +17,9 @@ use crate::{
     tuple::FlowKey,
 };
 
+#[cfg(test)]
+mod tests;
+
 /// How long ago a flow must have expired before it is reclaimed, in seconds: every packet that may
 /// have found it live has been dealt with.
 pub const GRACE_SECS: u32 = 1;

@@ -15,6 +15,9 @@ use crate::{
     verdict::{Reason, Verdict},
 };
 
+#[cfg(test)]
+mod tests;
+
 /// What observers may want: bits of [`Watch::wants`].
 pub mod want {
     /// Packets that are dropped.

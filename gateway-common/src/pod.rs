@@ -110,7 +110,7 @@ shared!(Config, 760, {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{abi::ABI_VERSION, verdict::Reason};
+    use crate::{abi::ABI_VERSION, counter::FlowEvent, verdict::Reason};
     use core::mem::offset_of;
 
     /// The layout of the flow tables is what upgrades depend on: whoever moves a field meets
@@ -132,8 +132,19 @@ mod tests {
             size_of::<FlowEntry>(),
             size_of::<Config>(),
             Reason::COUNT,
+            FlowEvent::ALL.len(),
+            offset_of!(FlowRecord, entry),
+            offset_of!(FlowRecord, key),
+            offset_of!(FlowRecord, event),
+            offset_of!(Watch, wants),
+            offset_of!(Watch, inside),
+            offset_of!(PacketRecord, key),
+            offset_of!(PacketRecord, snap),
         ];
-        let expected = [16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 760, 62];
-        assert_eq!((ABI_VERSION, layout), (3, expected));
+        let expected = [
+            16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 760, 62, 14, 16, 144, 188, 32, 56, 16,
+            96,
+        ];
+        assert_eq!((ABI_VERSION, layout), (4, expected));
     }
 }

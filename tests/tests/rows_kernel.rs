@@ -34,6 +34,7 @@ use tests::{
     rows::{
         Policy, Step, THEMES,
         check::{FLOWS_MAX, Machine, TICKS_PER_SEC, check},
+        errand::Task,
         prelude::{FAMILIES, INSIDE, OUTSIDE, flag, from, tcp_flow},
     },
     state::State,
@@ -292,6 +293,15 @@ impl Machine for Kernel {
         let verdict = self.run_frame(step.direction, &step.frame, step.segment_bytes);
         self.last_step = self.programs.now();
         verdict
+    }
+
+    fn perform(&mut self, task: &Task) -> usize {
+        let ended = match task {
+            Task::Forget(key) => self.programs.forget(key).into(),
+            Task::Reclaim(keys) => self.programs.reclaim(keys) as usize,
+        };
+        self.last_step = self.programs.now();
+        ended
     }
 
     /// Waits until the period is young enough for a few packets.

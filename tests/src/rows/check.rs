@@ -14,6 +14,7 @@ use gateway_common::{
 use super::{
     Row, Step,
     effects::{self, ENDPOINT_SECS, Moment, in_parts},
+    errand::{Errand, Task},
     report,
 };
 use gateway_userspace::policy::CompiledPolicy;
@@ -42,6 +43,9 @@ pub trait Machine {
 
     /// Puts a packet through the program of its direction.
     fn run(&mut self, step: &Step) -> Verdict;
+
+    /// Has a program do what user space asks for; how many flows it says it ended.
+    fn perform(&mut self, task: &Task) -> usize;
 
     /// Everything that is remembered.
     fn state(&self) -> State;
@@ -72,6 +76,14 @@ pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
             let compiled = policy.come_into_force(&mut config);
             machine.govern(&config, compiled.as_ref());
         }
+        let place = |what: &str, difference: &str| {
+            let Row { ids, about, .. } = row;
+            format!("{about} [{}]\nstep {}: {what}\n{difference}", ids.join(", "), index + 1)
+        };
+        for errand in &step.errands {
+            check_errand(errand, machine, &config)
+                .map_err(|difference| place(&format!("before it, {errand:?}"), &difference))?;
+        }
         if !machine.can_run(step) {
             if step.expect.changes_flows() {
                 break;
@@ -83,12 +95,31 @@ pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
         if is_followed_at_once {
             machine.settle(config.ticks(1));
         }
-        check_step(step, machine, &config).map_err(|difference| {
-            let Row { ids, about, .. } = row;
-            let number = index + 1;
-            let packet = report::packet(step);
-            format!("{about} [{}]\nstep {number}: {packet}\n{difference}", ids.join(", "))
-        })?;
+        check_step(step, machine, &config)
+            .map_err(|difference| place(&report::packet(step), &difference))?;
+    }
+    Ok(())
+}
+
+fn check_errand(
+    errand: &Errand,
+    machine: &mut impl Machine,
+    config: &Config,
+) -> Result<(), String> {
+    machine.advance(config.ticks(errand.wait_secs));
+    let before = machine.state();
+    let earliest = machine.now();
+    let ended = machine.perform(&errand.task);
+    let moment = Moment { earliest, latest: machine.now() };
+    let actual = snap(machine.state(), moment, config);
+    let expected = effects::after_errand(errand, &before, moment, config);
+    if ended != errand.ends.len() || actual != expected {
+        return Err(format!(
+            "expected {} ends {}\nactual   {ended} ends {}",
+            errand.ends.len(),
+            report::change(&expected.since(&before)),
+            report::change(&actual.since(&before)),
+        ));
     }
     Ok(())
 }
@@ -203,6 +234,13 @@ impl Machine for Model {
 
     fn run(&mut self, step: &Step) -> Verdict {
         self.run(step.direction, &step.frame).reason.verdict()
+    }
+
+    fn perform(&mut self, task: &Task) -> usize {
+        match task {
+            Task::Forget(key) => self.forget(key).into(),
+            Task::Reclaim(keys) => keys.iter().filter(|key| self.reclaim(key)).count(),
+        }
     }
 
     fn state(&self) -> State {

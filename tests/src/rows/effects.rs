@@ -20,6 +20,7 @@ use gateway_common::{
 use super::{
     Step,
     conversation::Record,
+    errand::Errand,
     expect::{Bytes, Effect, Place, Trace},
 };
 use crate::{packet::tcp::on_the_wire, state::State};
@@ -77,6 +78,21 @@ pub(super) fn after(step: &Step, before: &State, moment: Moment, config: &Config
     }
     for effect in then {
         after.apply(effect, counter);
+    }
+    state
+}
+
+/// The state after `errand`, given the one before.
+pub(super) fn after_errand(
+    errand: &Errand,
+    before: &State,
+    moment: Moment,
+    config: &Config,
+) -> State {
+    let mut state = before.clone();
+    let mut after = After { state: &mut state, now: moment.earliest, config };
+    for (key, end) in &errand.ends {
+        after.end(key, *end);
     }
     state
 }

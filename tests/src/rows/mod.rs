@@ -38,12 +38,14 @@
 pub mod check;
 mod conversation;
 mod effects;
+pub mod errand;
 pub mod expect;
 pub mod hosts;
 mod report;
 
 mod admission;
 mod discovery;
+mod ends;
 mod fragments4;
 mod fragments6;
 mod host_limits;
@@ -79,6 +81,8 @@ mod tcp_windows_closed;
 mod tunnels;
 mod udp;
 
+use std::mem;
+
 use gateway_common::{
     config::Config,
     counter::FlowEvent,
@@ -94,6 +98,7 @@ use crate::{
     packet::{Packet, flag},
 };
 use conversation::Conversations;
+use errand::Errand;
 use expect::{Expect, belongs_to, opens};
 use hosts::Flow;
 
@@ -129,7 +134,7 @@ pub mod prelude {
 pub type Theme = (&'static str, fn() -> Vec<Row>);
 
 /// Every row, by theme.
-pub const THEMES: [Theme; 36] = [
+pub const THEMES: [Theme; 37] = [
     ("link", link::rows),
     ("ipv4", ipv4::rows),
     ("ipv4_options", ipv4_options::rows),
@@ -166,6 +171,7 @@ pub const THEMES: [Theme; 36] = [
     ("reload", reload::rows),
     ("rfc6092", rfc6092::rows),
     ("host_limits", host_limits::rows),
+    ("ends", ends::rows),
 ];
 
 /// Every row.
@@ -192,6 +198,8 @@ pub struct Row {
     wait_secs: u32,
     /// The policy that comes into force before it.
     policy: Option<Policy>,
+    /// What user space does before it.
+    errands: Vec<Errand>,
     /// How the flow ended in whose place it opens one.
     replaced: Option<FlowEvent>,
     /// What the ends of TCP connections have said so far.
@@ -203,6 +211,8 @@ pub struct Row {
 pub struct Step {
     /// The policy that comes into force before it.
     pub policy: Option<Policy>,
+    /// What user space does before it, under that policy.
+    pub errands: Vec<Errand>,
     /// How many seconds pass before it.
     pub wait_secs: u32,
     /// Which way it travels.
@@ -259,6 +269,7 @@ pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
         steps: Vec::new(),
         wait_secs: 1,
         policy: None,
+        errands: Vec::new(),
         replaced: None,
         conversations: Conversations::default(),
     }
@@ -318,6 +329,7 @@ impl Row {
         let packet = self.conversations.say(direction, packet, expect.trace.as_mut());
         self.steps.push(Step {
             policy: self.policy.take(),
+            errands: mem::take(&mut self.errands),
             wait_secs: self.wait_secs,
             direction,
             frame: packet.frame().into(),
