@@ -91,6 +91,8 @@ enum Command {
 struct Context {
     /// The BPF file system.
     bpffs: PathBuf,
+    /// The network namespace that was entered, as it was called on the command line.
+    netns: Option<String>,
     verbose: bool,
 }
 
@@ -143,7 +145,8 @@ impl Cli {
         if let Some(namespace) = &self.globals.netns {
             netns::enter(namespace)?;
         }
-        let context = Context { bpffs: self.globals.bpffs, verbose: self.globals.verbose };
+        let Globals { bpffs, netns, verbose, .. } = self.globals;
+        let context = Context { bpffs, netns, verbose };
         let view = match self.command {
             Command::Attach(args) => View::Attach(attach::run(&context, args)?),
             Command::Detach(args) => View::Detach(detach::run(&context, &args)?),

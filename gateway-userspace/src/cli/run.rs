@@ -46,6 +46,7 @@ pub(super) fn run<W: Write>(
     let context = Context { verbose: false, ..context.clone() };
     let order = Order {
         bpffs: context.bpffs.clone(),
+        netns: context.netns.clone(),
         name: plan.name.clone(),
         settings: plan.settings.clone(),
         detach_on_exit,

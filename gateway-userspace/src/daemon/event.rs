@@ -13,6 +13,8 @@ pub(super) enum Event {
     Appeared(u32),
     /// The gateway is not there any more: somebody detached it.
     Detached,
+    /// The network namespace is not there any more by the name under which it was entered.
+    NetnsGone(String),
     /// The uplinks are in this state now, for people.
     Status(String),
     /// The watchdog wants to know whether the loop turns, and whether there is a gateway.

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use event::Event;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -33,7 +33,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 use tracing::{error, info, warn};
-use uplinks::Uplinks;
+use uplinks::{Place, Uplinks};
 
 pub use log::{LogFormat, start as start_log};
 pub use requests::{Request, Requests};
@@ -96,6 +96,8 @@ pub struct Reloaded {
 pub struct Order<C> {
     /// The BPF file system's directory.
     pub bpffs: PathBuf,
+    /// The network namespace that this process entered, as it was called then.
+    pub netns: Option<String>,
     /// The gateway.
     pub name: GatewayName,
     /// What it starts with.
@@ -136,9 +138,10 @@ fn look_after<C: Commands>(
     requests: Requests,
     announce: &mut impl FnMut(AttachView),
 ) -> anyhow::Result<()> {
-    let Order { bpffs, name, settings, detach_on_exit, commands } = order;
+    let Order { bpffs, netns, name, settings, detach_on_exit, commands } = order;
     let commands = Arc::new(commands);
-    let mut uplinks = Uplinks::new(&bpffs, &name, Arc::clone(&commands), &settings.uplinks);
+    let place = Place { bpffs: bpffs.clone(), netns, name: name.clone() };
+    let mut uplinks = Uplinks::new(place, Arc::clone(&commands), &settings.uplinks);
     let first = uplinks.start()?;
     let in_force = InForce { settings: Arc::new(settings), generation: 0 };
     let mut daemon = Daemon {
@@ -147,6 +150,7 @@ fn look_after<C: Commands>(
         in_force: watch::channel(in_force).0,
         services: None,
         leaving: None,
+        failure: None,
         bpffs,
         name,
         commands,
@@ -170,8 +174,10 @@ struct Daemon<'a, C, A> {
     in_force: watch::Sender<InForce>,
     /// What runs beside the gateway; `None` while there is none.
     services: Option<Services>,
-    /// When to end, because somebody detached the gateway.
+    /// When to end, because there is nothing left to look after.
     leaving: Option<Instant>,
+    /// Why that is no good end.
+    failure: Option<String>,
 }
 
 impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
@@ -216,7 +222,7 @@ impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
         drop(events);
         own.stop().await;
         self.stop_services().await;
-        Ok(())
+        self.failure.take().map_or(Ok(()), |failure| bail!(failure))
     }
 
     async fn handle(&mut self, event: Event) {
@@ -229,6 +235,14 @@ impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
             Event::Detached => {
                 self.stop_services().await;
                 self.leaving = Some(Instant::now() + RETURN_WITHIN);
+            }
+            Event::NetnsGone(netns) => {
+                self.failure = Some(format!(
+                    "network namespace {netns} was removed or replaced; gateway {} protects what \
+                     is left of it, and this process does not keep it alive any longer",
+                    self.name
+                ));
+                self.leaving = Some(Instant::now());
             }
             Event::Status(status) => {
                 self.status = status;

@@ -63,6 +63,17 @@ pub fn enter(name_or_path: &str) -> Result<(), NetError> {
     enter_file(path)
 }
 
+/// Whether a name or path that was [entered](enter) still stands for the calling thread's network
+/// namespace. Once it does not, that namespace lives only as long as somebody is in it.
+///
+/// # Errors
+/// [`NetError::Netns`] when `/proc` is not mounted.
+pub fn is_current(name_or_path: &str) -> Result<bool, NetError> {
+    let here = NetnsId::current()?;
+    let candidates = candidates(name_or_path);
+    Ok(candidates.iter().any(|path| NetnsId::of(path).is_ok_and(|found| found == here)))
+}
+
 /// Runs `action` in the network namespace `id`; `None` when no such namespace can be found,
 /// neither among the named ones nor among those that processes are in.
 ///
@@ -139,6 +150,8 @@ mod tests {
     fn the_own_namespace_needs_no_entering() {
         let here = NetnsId::current().expect("/proc is mounted");
         assert_eq!(run_in(here, || 5).expect("no entering"), Some(5));
+        assert!(is_current("/proc/thread-self/ns/net").expect("/proc is mounted"));
+        assert!(!is_current("no-such-namespace").expect("/proc is mounted"));
         let nowhere = NetnsId { device: here.device, inode: 1 };
         assert_eq!(run_in(nowhere, || 5).expect("not found"), None);
     }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -22,6 +22,7 @@ use crate::{
     net::{
         NetError,
         interface::{self, Interface},
+        netns,
     },
     view::AttachView,
 };
@@ -35,9 +36,21 @@ const REST_MIN: Duration = Duration::from_secs(2);
 /// The longest rest.
 const REST_MAX: Duration = Duration::from_mins(1);
 
+/// Where the daemon's gateway is.
+pub(in crate::daemon) struct Place {
+    /// The BPF file system's directory.
+    pub(in crate::daemon) bpffs: PathBuf,
+    /// The network namespace that this process entered, as it was called then.
+    pub(in crate::daemon) netns: Option<String>,
+    /// The gateway.
+    pub(in crate::daemon) name: GatewayName,
+}
+
 /// The uplinks of the daemon's gateway.
 pub(in crate::daemon) struct Uplinks<C> {
     bpffs: PathBuf,
+    /// Not set any more once it is gone.
+    netns: Option<String>,
     name: GatewayName,
     commands: Arc<C>,
     wanted: WantedList,
@@ -59,15 +72,12 @@ struct Failure {
 }
 
 impl<C: Commands> Uplinks<C> {
-    pub(in crate::daemon) fn new(
-        bpffs: &Path,
-        name: &GatewayName,
-        commands: Arc<C>,
-        names: &[String],
-    ) -> Self {
+    pub(in crate::daemon) fn new(place: Place, commands: Arc<C>, names: &[String]) -> Self {
+        let Place { bpffs, netns, name } = place;
         Self {
-            bpffs: bpffs.to_owned(),
-            name: name.clone(),
+            bpffs,
+            netns,
+            name,
             commands,
             wanted: WantedList::of(names),
             gateway: None,
@@ -109,6 +119,11 @@ impl<C: Commands> Uplinks<C> {
     }
 
     fn examine(&mut self, in_force: &InForce, events: &mut Vec<Event>) -> anyhow::Result<()> {
+        if let Some(netns) = &self.netns
+            && !netns::is_current(netns)?
+        {
+            events.extend(self.netns.take().map(Event::NetnsGone));
+        }
         let Some(gateway) = self.open()? else {
             if self.gateway.take().is_some() {
                 warn!(gateway = %self.name, "somebody detached the gateway");

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::ensure;
-pub(super) use looks::Uplinks;
+pub(super) use looks::{Place, Uplinks};
 use tokio::{
     sync::mpsc,
     task,

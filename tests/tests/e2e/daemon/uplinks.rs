@@ -1,7 +1,7 @@
 //! Interfaces that go down, go away, come back and get other names, and programs that somebody
 //! removes, while the daemon lives.
 
-use std::{fs, net::TcpStream};
+use std::{fs, net::TcpStream, process::Command};
 
 use gateway_common::tuple::Family;
 use serde_json::Value;
@@ -207,6 +207,22 @@ fn uplinks_come_and_go_beside_others() {
     }
     assert_eq!(policy(), before);
     stream.finish();
+}
+
+/// A daemon would keep a network namespace alive that was removed, and interfaces in it.
+#[test]
+fn a_removed_network_namespace_is_left() {
+    let lab = Lab::new();
+    let home = Home::new();
+    home.configure("");
+    let mut daemon = Daemon::start(&lab, &home, &["-c", home.file()]);
+    daemon.expect_ready();
+    let mut delete = Command::new("ip");
+    let deleted = delete.args(["netns", "delete", lab.gateway.name()]).status();
+    assert!(deleted.expect("ip (iproute2) starts").success());
+    daemon.expect_stopping();
+    assert_eq!(daemon.status().code(), Some(1), "{}", daemon.stderr());
+    daemon.expect_stderr(&format!("network namespace {} was removed", lab.gateway.name()));
 }
 
 /// A unique local address makes the uplink one within a site, whenever it gets or loses it.
