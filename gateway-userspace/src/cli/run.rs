@@ -40,8 +40,8 @@ pub(super) fn run<W: Write>(
     output: &mut Output<W>,
 ) -> Result<()> {
     let RunArgs { attach: args, detach_on_exit, log_format } = args;
-    daemon::start_log(log_format, context.verbose).map_err(Failure::Usage)?;
     let plan = attach::prepare(args.clone())?;
+    daemon::start_log(log_format, context.verbose).map_err(Failure::Usage)?;
     // From here on the log says what is being done.
     let context = Context { verbose: false, ..context.clone() };
     let order = Order {
