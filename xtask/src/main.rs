@@ -6,6 +6,7 @@
 mod apt;
 mod bpf_cargo;
 mod build;
+mod dist;
 mod host;
 mod linker;
 mod lint;
@@ -39,6 +40,8 @@ enum Job {
     Setup(setup::Args),
     /// Build the `eigw` binary with its BPF programs inside.
     Build(build::Args),
+    /// Make a Debian package and a tarball, and check them in a clean Debian root.
+    Dist(dist::Args),
     /// Run every test; part of them needs root.
     Test(test::Args),
     /// Check formatting, clippy on the host and on the BPF target, and the documentation.
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().job {
         Job::Setup(args) => setup::run(&args).map(success),
         Job::Build(args) => build::run(&args).map(success),
+        Job::Dist(args) => dist::run(&args).map(success),
         Job::Test(args) => test::run(&args),
         Job::Lint => lint::run().map(success),
         Job::Conformance(args) => program::run_without_object("conformance", &args).map(success),

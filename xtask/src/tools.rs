@@ -1,21 +1,23 @@
-//! The programs that tests and the benchmark call, and the packages that bring them.
+//! The programs that tests, the benchmark and packaging call, and the packages that bring them.
 
 use anyhow::Result;
 
 use crate::{apt::Apt, process::find_program};
 
-/// A program that tests or the benchmark call.
+/// A program that tests, the benchmark or packaging call.
 struct Tool {
     program: &'static str,
     package: &'static str,
     reason: &'static str,
 }
 
-const TEST_TOOLS: [Tool; 4] = [
+const TEST_TOOLS: [Tool; 6] = [
     tool("ip", "iproute2", "makes the network namespaces, links and routes of every topology"),
     tool("tc", "iproute2", "shows what is attached beside the gateway"),
     tool("ethtool", "ethtool", "switches offloads of test links on and off"),
     tool("nft", "nftables", "is what the benchmark compares the gateway with"),
+    tool("dpkg-shlibdeps", "dpkg-dev", "finds what the Debian package depends on"),
+    tool("mmdebstrap", "mmdebstrap", "makes the clean Debian that packages are tried in"),
 ];
 
 const fn tool(program: &'static str, package: &'static str, reason: &'static str) -> Tool {

@@ -274,6 +274,22 @@ fn every_shell_gets_completions() {
     }
 }
 
+/// systemd finds the program by its name; `%i` is the gateway's.
+#[test]
+fn the_commands_of_the_unit_are_understood() {
+    let unit = include_str!("../../../dist/eigw@.service");
+    let commands: Vec<_> = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("Exec")?.split_once('=')?.1.strip_prefix("eigw "))
+        .map(|words| words.replace("%i", "wan"))
+        .collect();
+    assert_eq!(commands, ["run -c /etc/eigw/wan.toml", "check -c /etc/eigw/wan.toml"]);
+    for words in commands {
+        let read = read(&words);
+        assert!(read.is_ok(), "eigw {words}: {}", read.expect_err("not understood"));
+    }
+}
+
 fn read(words: &str) -> std::result::Result<Cli, clap::Error> {
     let arguments = std::iter::once("eigw").chain(words.split_whitespace());
     Cli::read(arguments.map(OsString::from))
