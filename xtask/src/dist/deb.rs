@@ -124,13 +124,9 @@ fn dependencies(binary: &Path) -> Result<Option<String>> {
     let mut command = Command::new("dpkg-shlibdeps");
     command.arg("-O").arg("-e").arg(binary).current_dir(directory.path());
     let printed = capture(&mut command)?;
-    match printed.strip_prefix("shlibs:Depends=") {
-        Some(list) => Ok(Some(list.to_owned())),
-        None => {
-            ensure!(printed.is_empty(), "dpkg-shlibdeps printed {printed:?}");
-            Ok(None)
-        }
-    }
+    let list = printed.strip_prefix("shlibs:Depends=");
+    ensure!(list.is_some() || printed.is_empty(), "dpkg-shlibdeps printed {printed:?}");
+    Ok(list.map(str::to_owned))
 }
 
 #[cfg(test)]

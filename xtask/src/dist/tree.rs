@@ -84,16 +84,12 @@ fn finish(path: &Path, time: SystemTime) -> Result<()> {
 /// # Errors
 /// When the variable or the commit's time is no number of seconds.
 pub(super) fn epoch() -> Result<Duration> {
-    let secs = match env::var("SOURCE_DATE_EPOCH") {
-        Ok(secs) => secs,
-        Err(_) => {
-            let mut git = Command::new("git");
-            git.current_dir(workspace()).args(["log", "-1", "--format=%ct"]);
-            match capture(&mut git) {
-                Ok(secs) => secs,
-                Err(_) => return Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?),
-            }
-        }
+    let of_the_commit = || {
+        let mut git = Command::new("git");
+        capture(git.current_dir(workspace()).args(["log", "-1", "--format=%ct"])).ok()
+    };
+    let Some(secs) = env::var("SOURCE_DATE_EPOCH").ok().or_else(of_the_commit) else {
+        return Ok(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?);
     };
     let secs = secs.parse().with_context(|| format!("{secs:?} is no number of seconds"))?;
     Ok(Duration::from_secs(secs))

@@ -117,9 +117,9 @@ fn uncommented() -> String {
 }
 
 fn keys(document: &toml::Table) -> BTreeSet<String> {
-    let tables = document.iter().flat_map(|(name, value)| match value {
-        toml::Value::Array(tables) => tables.iter().map(|table| (name, table)).collect(),
-        table => vec![(name, table)],
+    let tables = document.iter().flat_map(|(name, value)| {
+        let tables = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        tables.iter().map(move |table| (name, table))
     });
     tables
         .flat_map(|(name, table)| {

@@ -3,6 +3,7 @@
 
 mod root;
 mod scenario;
+mod service;
 
 use std::{
     env, fs,
@@ -57,7 +58,15 @@ pub(super) fn run(binary: &Path, package: &Path, tarball: &Path) -> Result<()> {
     let this = env::current_exe().context("finding this program")?;
     let mut command = Command::new("unshare");
     command
-        .args(["--mount", "--propagation=private", "--net", "--pid", "--fork", "--kill-child"])
+        .args([
+            "--mount",
+            "--propagation=private",
+            "--net",
+            "--pid",
+            "--mount-proc",
+            "--fork",
+            "--kill-child",
+        ])
         .arg(this)
         .args(["dist", "--inside-namespaces"])
         .arg(&directory);
@@ -71,12 +80,16 @@ pub(super) fn run(binary: &Path, package: &Path, tarball: &Path) -> Result<()> {
 /// # Errors
 /// As [`run`].
 pub(super) fn inside(directory: &Path) -> Result<()> {
-    let root = Root::unpack(&directory.join("root"))?;
-    for name in [PACKAGE, NEWER_PACKAGE, TARBALL] {
-        fs::copy(directory.join(name), root.path(&format!("/tmp/{name}")))
-            .with_context(|| format!("copying {name}"))?;
-    }
-    scenario::run(&root)
+    let unpack = |name: &str| -> Result<Root> {
+        let root = Root::unpack(&directory.join(name))?;
+        for name in [PACKAGE, NEWER_PACKAGE, TARBALL] {
+            fs::copy(directory.join(name), root.path(&format!("/opt/{name}")))
+                .with_context(|| format!("copying {name}"))?;
+        }
+        Ok(root)
+    };
+    scenario::run(&unpack("without-systemd")?)?;
+    service::run(&unpack("with-systemd")?).context("under systemd")
 }
 
 fn same_bytes(first: &Path, second: &PathBuf) -> Result<()> {

@@ -19,8 +19,9 @@ const BOOTSTRAP_LIMIT: Duration = Duration::from_mins(10);
 const SEARCH_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What changes by itself or belongs to the package manager, below the root.
-const NOT_COMPARED: [&str; 8] = [
+const NOT_COMPARED: [&str; 9] = [
     "/dev",
+    "/opt",
     "/proc",
     "/run/systemd",
     "/sys",
@@ -52,8 +53,11 @@ pub(super) fn ensure_image() -> Result<()> {
 }
 
 /// A root that is in use. It vanishes with this process's mounts.
+#[derive(Clone)]
 pub(super) struct Root {
     directory: PathBuf,
+    /// The process whose process namespace programs run in, if not in this one.
+    init: Option<u32>,
 }
 
 impl Root {
@@ -67,11 +71,24 @@ impl Root {
         let mut tar = Command::new("tar");
         tar.args(["--extract", "--preserve-permissions", "--numeric-owner", "--file"]);
         capture(tar.arg(image()?).arg("--directory").arg(directory))?;
-        let root = Self { directory: directory.to_owned() };
-        mount("proc", &root.path("/proc"))?;
-        mount("sysfs", &root.path("/sys"))?;
-        mount("bpf", &root.path("/sys/fs/bpf"))?;
+        let root = Self { directory: directory.to_owned(), init: None };
+        root.mount("proc", "/proc")?;
+        root.mount("sysfs", "/sys")?;
+        root.mount("bpf", "/sys/fs/bpf")?;
         Ok(root)
+    }
+
+    /// Mounts a file system of that type.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub(super) fn mount(&self, kind: &str, path: &str) -> Result<()> {
+        mount(kind, &self.path(path))
+    }
+
+    /// The same root, where programs are processes of the namespace of `init`.
+    pub(super) fn entered(&self, init: u32) -> Self {
+        Self { init: Some(init), ..self.clone() }
     }
 
     /// A path of the root as this process sees it.
@@ -84,7 +101,7 @@ impl Root {
     /// # Errors
     /// When it fails, with what it said.
     pub(super) fn run(&self, words: &str) -> Result<String> {
-        capture(self.command("chroot").arg(&self.directory).args(words.split_whitespace()))
+        capture(self.command().args(words.split_whitespace()))
     }
 
     /// Runs a line of bash in the root.
@@ -92,7 +109,7 @@ impl Root {
     /// # Errors
     /// As [`Root::run`].
     pub(super) fn bash(&self, line: &str) -> Result<String> {
-        capture(self.command("chroot").arg(&self.directory).args(["bash", "-c", line]))
+        capture(self.command().args(["bash", "-c", line]))
     }
 
     /// Every path in the root that a package could leave behind.
@@ -127,8 +144,13 @@ impl Root {
         Ok((metadata.uid(), metadata.mode() & 0o7777))
     }
 
-    fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(program);
+    /// A command that runs in the root what its further arguments say.
+    fn command(&self) -> Command {
+        let mut command = Command::new("nsenter");
+        if let Some(init) = self.init {
+            command.args(["--target", &init.to_string(), "--pid", "--cgroup", "--uts", "--ipc"]);
+        }
+        command.args(["--", "chroot"]).arg(&self.directory);
         command
             .env_clear()
             .env("PATH", SEARCH_PATH)

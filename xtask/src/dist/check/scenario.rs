@@ -13,19 +13,20 @@ use super::{
 /// The gateway's file, of which the package knows nothing.
 const CONFIG: &str = "/etc/eigw/wan.toml";
 const EXAMPLE: &str = "/etc/eigw/example.toml";
-/// An instance that the administrator enabled.
-const ENABLED: &str = "/etc/systemd/system/multi-user.target.wants/eigw@wan.service";
-/// What the stand-in for systemd was asked for.
-const SYSTEMCTL_LOG: &str = "/run/systemd/asked";
+/// Where `ip` keeps namespaces.
+const NETNS: &str = "/run/netns";
 /// The most that `systemd-analyze security` may find, in tenths: less is better.
 const EXPOSURE_MAX: u32 = 28;
+
+/// Something the administrator does, with a look at what came of it.
+type Step = fn(&Root) -> Result<()>;
 
 /// Goes through everything, in order; each step relies on those before.
 ///
 /// # Errors
 /// With the step that failed and what was found.
 pub(super) fn run(root: &Root) -> Result<()> {
-    let steps: [(&str, fn(&Root) -> Result<()>); 8] = [
+    let steps: [(&str, Step); 8] = [
         ("installed, nothing is attached or enabled", install),
         ("the program, manual, completions and example work", use_files),
         ("the unit is valid and confined", judge_unit),
@@ -47,7 +48,7 @@ pub(super) fn run(root: &Root) -> Result<()> {
 }
 
 fn install(root: &Root) -> Result<()> {
-    root.run(&format!("dpkg --install /tmp/{PACKAGE}"))?;
+    root.run(&format!("dpkg --install /opt/{PACKAGE}"))?;
     expect(&root.run("eigw -j status")?, "[]", "what is attached")?;
     let enabled = root.bash("ls /etc/systemd/system/*/eigw@* 2>/dev/null || true")?;
     expect(&enabled, "", "what is enabled")?;
@@ -88,6 +89,14 @@ fn judge_unit(root: &Root) -> Result<()> {
 }
 
 fn attach(root: &Root) -> Result<()> {
+    make_uplink(root)?;
+    write_config(root)?;
+    root.run(&format!("eigw attach -c {CONFIG}"))?;
+    open_flow(root)
+}
+
+/// An uplink with somebody at its other end, who is in a network namespace.
+pub(super) fn make_uplink(root: &Root) -> Result<()> {
     for command in [
         "ip netns add outside",
         "ip link add uplink0 type veth peer name outside0 netns outside",
@@ -98,38 +107,35 @@ fn attach(root: &Root) -> Result<()> {
     ] {
         root.run(command)?;
     }
-    root.bash(&format!("sed 's/eth0/uplink0/' {EXAMPLE} > {CONFIG}"))?;
-    root.run(&format!("eigw attach -c {CONFIG} --name wan"))?;
+    Ok(())
+}
+
+/// The example, for that uplink.
+pub(super) fn write_config(root: &Root) -> Result<()> {
+    root.bash(&format!("sed 's/eth0/uplink0/' {EXAMPLE} > {CONFIG}")).map(drop)
+}
+
+/// Sends a datagram, which the gateway has a flow for then.
+pub(super) fn open_flow(root: &Root) -> Result<()> {
     root.bash("exec 3<>/dev/udp/2a00:1::2/9 && echo hello >&3")?;
     expect_gateway(root)
 }
 
 fn upgrade(root: &Root) -> Result<()> {
-    stand_in_for_systemd(root)?;
-    root.bash(&format!(
-        "echo '# edited' >> {EXAMPLE} && mkdir -p {} && ln -s /dev/null {ENABLED}",
-        "/etc/systemd/system/multi-user.target.wants"
-    ))?;
+    root.bash(&format!("echo '# edited' >> {EXAMPLE}"))?;
     let edited = fs::read(root.path(EXAMPLE))?;
-    root.run(&format!("dpkg --install /tmp/{NEWER_PACKAGE}"))?;
+    root.run(&format!("dpkg --install /opt/{NEWER_PACKAGE}"))?;
     let version = root.run("dpkg-query --show --showformat=${Version} eigw")?;
     expect(&version, &deb::debian_version(VERSION, 2), "the installed version")?;
     expect_gateway(root)?;
     ensure!(fs::read(root.path(EXAMPLE))? == edited, "the edited {EXAMPLE} was replaced");
     ensure!(root.path(CONFIG).exists(), "{CONFIG} is gone");
-    let asked = "daemon-reload\ntry-restart eigw@*.service";
-    expect(&systemctl_log(root)?, asked, "what systemd was asked for")
+    Ok(())
 }
 
 fn remove(root: &Root) -> Result<()> {
-    fs::write(root.path(SYSTEMCTL_LOG), "")?;
     root.run("dpkg --remove eigw")?;
-    let asked = "stop eigw@*.service\ndaemon-reload";
-    expect(&systemctl_log(root)?, asked, "what systemd was asked for")?;
-    let link = root.run("ip -details link show uplink0")?;
-    ensure!(!link.contains("xdp"), "a program is still attached: {link}");
-    let pinned = root.bash("find /sys/fs/bpf/eigw -type f")?;
-    expect(&pinned, "", "what is still pinned")?;
+    expect_detached(root)?;
     for path in [CONFIG, EXAMPLE] {
         ensure!(root.path(path).exists(), "{path} is gone");
     }
@@ -139,23 +145,23 @@ fn remove(root: &Root) -> Result<()> {
 
 fn use_tarball(root: &Root) -> Result<()> {
     root.bash(&format!(
-        "mkdir /tmp/local && tar -xzf /tmp/{TARBALL} -C /tmp/local --strip-components=1"
+        "mkdir /opt/local && tar -xzf /opt/{TARBALL} -C /opt/local --strip-components=1"
     ))?;
-    let eigw = "/tmp/local/bin/eigw";
+    let eigw = "/opt/local/bin/eigw";
     expect(&root.run(&format!("{eigw} --version"))?, &format!("eigw {VERSION}"), "the version")?;
-    root.run(&format!("{eigw} check -c /tmp/local/share/doc/eigw/example.toml"))?;
-    root.run("man --where --manpath=/tmp/local/share/man 8 eigw")?;
-    root.run(&format!("{eigw} attach -c {CONFIG} --name wan"))?;
-    root.run(&format!("{eigw} detach --name wan"))?;
+    root.run(&format!("{eigw} check -c /opt/local/share/doc/eigw/example.toml"))?;
+    root.run("man --where --manpath=/opt/local/share/man 8 eigw")?;
+    root.run(&format!("{eigw} attach -c {CONFIG}"))?;
+    root.run(&format!("{eigw} detach --all"))?;
     Ok(())
 }
 
 /// Also the state before purging that is hardest to clean: in use, with logs.
 fn reinstall(root: &Root) -> Result<()> {
-    root.run(&format!("dpkg --install /tmp/{PACKAGE}"))?;
+    root.run(&format!("dpkg --install /opt/{PACKAGE}"))?;
     let example = fs::read_to_string(root.path(EXAMPLE))?;
     ensure!(example.ends_with("# edited\n"), "the edited {EXAMPLE} was replaced");
-    root.run(&format!("eigw attach -c {CONFIG} --name wan"))?;
+    root.run(&format!("eigw attach -c {CONFIG}"))?;
     for directory in ["/var/log/eigw", "/run/eigw"] {
         fs::create_dir_all(root.path(directory))?;
         fs::write(root.path(directory).join("a-file"), "")?;
@@ -167,52 +173,36 @@ fn purge(root: &Root, before: &BTreeSet<String>) -> Result<()> {
     root.run("dpkg --purge eigw")?;
     let pinned = root.bash("find /sys/fs/bpf/eigw -type f")?;
     expect(&pinned, "", "what is still pinned")?;
-    // What the check made itself.
-    for path in [SYSTEMCTL, "/run/systemd/system"] {
-        let path = root.path(path);
-        if path.is_dir() { fs::remove_dir(path)? } else { fs::remove_file(path)? }
-    }
+    // At once, while that with its namespace may take a moment.
+    root.run("ip link delete uplink0")?;
     root.run("ip netns delete outside")?;
     let after = root.files()?;
-    let left: Vec<_> =
-        after.difference(before).filter(|path| !OF_THE_CHECK.contains(&path.as_str())).collect();
+    let left: Vec<_> = after.difference(before).filter(|path| *path != NETNS).collect();
     ensure!(left.is_empty(), "left behind: {left:?}");
     let gone: Vec<_> = before.difference(&after).collect();
     ensure!(gone.is_empty(), "no longer there: {gone:?}");
     Ok(())
 }
-
-/// Directories that `ip` and the check make.
-const OF_THE_CHECK: [&str; 2] = ["/run/netns", "/etc/systemd/system/multi-user.target.wants"];
-const SYSTEMCTL: &str = "/usr/local/sbin/systemctl";
-
-/// Makes maintainer scripts believe that systemd runs, and writes down what they ask of it.
-fn stand_in_for_systemd(root: &Root) -> Result<()> {
-    root.bash(&format!(
-        "mkdir -p /run/systemd/system
-         printf '#!/bin/sh\\necho \"$*\" >> {SYSTEMCTL_LOG}\\n' > {SYSTEMCTL}
-         chmod 755 {SYSTEMCTL}"
-    ))?;
-    Ok(())
-}
-
-fn systemctl_log(root: &Root) -> Result<String> {
-    let log = fs::read_to_string(root.path(SYSTEMCTL_LOG)).context("systemd was asked nothing")?;
-    Ok(log.trim_end().to_owned())
-}
-
 /// The gateway is attached and its flow lives.
-fn expect_gateway(root: &Root) -> Result<()> {
+pub(super) fn expect_gateway(root: &Root) -> Result<()> {
     let status = root.run("eigw -j status")?;
     let status: serde_json::Value = serde_json::from_str(&status).context("reading the status")?;
-    ensure!(status[0]["name"] == "wan", "the status is {status}");
+    ensure!(status[0]["name"] == "uplink0", "the status is {status}");
     let flows = root.run("eigw -j flow show --proto udp --remote 2a00:1::2 --remote-port 9")?;
     let flows: serde_json::Value = serde_json::from_str(&flows).context("reading the flows")?;
     ensure!(flows.as_array().is_some_and(|flows| flows.len() == 1), "the flows are {flows}");
     Ok(())
 }
 
-fn expect(found: &str, expected: &str, what: &str) -> Result<()> {
+/// Nothing of a gateway is left in the kernel.
+pub(super) fn expect_detached(root: &Root) -> Result<()> {
+    let link = root.run("ip -details link show uplink0")?;
+    ensure!(!link.contains("xdp"), "a program is still attached: {link}");
+    let pinned = root.bash("find /sys/fs/bpf/eigw -type f")?;
+    expect(&pinned, "", "what is still pinned")
+}
+
+pub(super) fn expect(found: &str, expected: &str, what: &str) -> Result<()> {
     if found != expected {
         bail!("{what}: expected {expected:?}, found {found:?}");
     }
