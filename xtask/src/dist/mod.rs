@@ -53,6 +53,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
     let linkage = Linkage::choose(args.dynamic);
     let binary = binary::build(linkage)?;
+    println!("==> packing it");
     let directory = tree::empty_directory(&workspace().join("target/dist"))?;
     let package = deb::make(&directory, &binary, &deb::debian_version(VERSION, 1))?;
     let tarball = tarball::make(&directory, &binary, VERSION)?;

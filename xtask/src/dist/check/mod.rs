@@ -43,6 +43,7 @@ pub(super) fn require_root() -> Result<()> {
 /// # Errors
 /// With the first thing that is not as it should be.
 pub(super) fn run(binary: &Path, package: &Path, tarball: &Path) -> Result<()> {
+    println!("==> packing it again, to compare");
     let started = Instant::now();
     let directory = tree::empty_directory(&workspace().join("target/dist-check"))?;
     let again = tree::empty_directory(&directory.join("again"))?;

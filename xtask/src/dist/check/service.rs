@@ -14,7 +14,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{NEWER_PACKAGE, PACKAGE, root::Root, scenario};
 use crate::process::capture;
 
-const BOOT_LIMIT: Duration = Duration::from_secs(20);
+const BOOT_LIMIT: Duration = Duration::from_mins(1);
 const POLL: Duration = Duration::from_millis(100);
 
 /// A control group of its own keeps systemd's groups out of the machine's. The shell that enters it
