@@ -31,6 +31,7 @@ use gateway_common::{
     policy::{Decision, Query, Scope, decide},
     record::FlowRecord,
     rejection::Unsolicited,
+    seed::{self, Entered, Seed},
     tables::{Commit, FlowSlot, Opening, Promotion, Replace, Table, Tables},
     timeouts::Ticks,
     tuple::{Direction, FlowKey},
@@ -202,6 +203,11 @@ impl Model {
     #[must_use]
     pub fn records(&self) -> Vec<FlowRecord> {
         self.memory.records.borrow().clone()
+    }
+
+    /// Enters a flow that was there before the gateway.
+    pub fn enter(&mut self, seed: &Seed) -> Entered {
+        seed::enter(seed, &self.memory.config, &self.memory)
     }
 
     /// Everything that the gateway remembers.

@@ -12,7 +12,7 @@ fn the_grammar_is_sound() {
 #[test]
 fn commands_and_their_unambiguous_prefixes_are_understood() {
     for words in [
-        "attach --uplink eth0 --uplink eth1 --name wan --hook xdp-generic",
+        "attach --uplink eth0 --uplink eth1 --name wan --hook xdp-generic --no-seed",
         "att -c wan.toml",
         "detach --all",
         "det --name wan",

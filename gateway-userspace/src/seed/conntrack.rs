@@ -127,10 +127,9 @@ struct Leaving {
 /// Which side of an uplink a connection was opened from; `None` if it does not use any.
 fn direction(entry: &Entry, routes: &mut Routes<'_>) -> Result<Option<Leaving>, SeedError> {
     let Entry { original, reply, .. } = entry;
-    let opener = routes.way(original.source, None, 0)?;
-    // Whoever replies, after translation.
-    let answerer = routes.way(reply.source, None, 0)?;
-    let leaving = match (opener, answerer) {
+    // Whoever replies does so from the address after translation.
+    let ends = (routes.way(original.source, None, 0)?, routes.way(reply.source, None, 0)?);
+    let leaving = match ends {
         (Way::Here, Way::Here) => return Ok(None),
         // Of what this host sends itself, the source decides where it goes, too.
         (Way::Here, _) => match routes.way(reply.source, Some(original.source), 0)? {

@@ -28,7 +28,7 @@ impl Links {
         for _ in 0..DEPTH_MAX {
             for link in links {
                 if let Some(master) = link.master {
-                    found.extend(master, link.index, |path| Some(path));
+                    found.extend(master, link.index, Some);
                 }
                 if let Some(lower) = link.lower {
                     found.extend(link.index, lower, |path| tagged(path, link.vlan));

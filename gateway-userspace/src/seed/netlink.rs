@@ -14,12 +14,12 @@ const DATAGRAM_BYTES_MAX: usize = 64 * 1024;
 /// How often a dump is repeated that changed while it was read.
 const ATTEMPTS: usize = 4;
 /// The kernel's `NLMSG_*`.
-const NOOP: u16 = libc::NLMSG_NOOP as u16;
-const ERROR: u16 = libc::NLMSG_ERROR as u16;
-const DONE: u16 = libc::NLMSG_DONE as u16;
-const OVERRUN: u16 = libc::NLMSG_OVERRUN as u16;
-/// Of the kernel's `NLM_F_*`: what was listed has changed meanwhile.
-const DUMP_INTERRUPTED: u16 = libc::NLM_F_DUMP_INTR as u16;
+const NOOP: u16 = 1;
+const ERROR: u16 = 2;
+const DONE: u16 = 3;
+const OVERRUN: u16 = 4;
+/// The kernel's `NLM_F_DUMP_INTR`: what was listed has changed meanwhile.
+const DUMP_INTERRUPTED: u16 = 0x10;
 
 /// A conversation with the kernel.
 pub(super) struct Channel {
@@ -86,15 +86,13 @@ impl Channel {
         self.send(request, 0)?;
         loop {
             self.receive()?;
-            for part in parts(&self.buffer, self.sequence) {
-                match part? {
-                    Part::Payload(payload) | Part::Interrupted(payload) => {
-                        return Ok(payload.to_vec());
-                    }
-                    Part::Error(code) | Part::Done(code) => return Err(error(code)),
-                    Part::Overrun => return Err(overrun()),
-                }
-            }
+            // Any other datagram answers an earlier question.
+            let Some(part) = parts(&self.buffer, self.sequence).next() else { continue };
+            return match part? {
+                Part::Payload(payload) | Part::Interrupted(payload) => Ok(payload.to_vec()),
+                Part::Error(code) | Part::Done(code) => Err(error(code)),
+                Part::Overrun => Err(overrun()),
+            };
         }
     }
 

@@ -19,8 +19,8 @@ use super::{
 
 /// The protocols of which the kernel lists connected sockets with one address at each end.
 const PROTOCOLS: [u8; 3] = [IpProto::Tcp as u8, IpProto::Udp as u8, IpProto::UdpLite as u8];
-/// As the kernel numbers them.
-const FAMILIES: [u8; 2] = [libc::AF_INET as u8, libc::AF_INET6 as u8];
+/// The kernel's `AF_INET` and `AF_INET6`.
+const FAMILIES: [u8; 2] = [2, 10];
 
 /// A socket with a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -37,8 +37,8 @@ fn socket(family: u8, state: u8, ends: [(&str, u16); 2], interface: u32) -> Vec<
         octets
     };
     let mut bytes = vec![family, state, 0, 0];
-    ends.iter().for_each(|(_, port)| bytes.extend(port.to_be_bytes()));
-    ends.iter().for_each(|(address, _)| bytes.extend(octets(address)));
+    bytes.extend(ends.iter().flat_map(|(_, port)| port.to_be_bytes()));
+    bytes.extend(ends.iter().flat_map(|(address, _)| octets(address)));
     bytes.extend(interface.to_ne_bytes());
     // Cookie, expiry, queues, owner and inode.
     bytes.extend([0; 8 + 5 * 4]);
@@ -50,8 +50,8 @@ const V6: u8 = 10;
 
 #[test]
 fn a_datagram_is_read_message_by_message() {
-    const DONE: u16 = 3;
     const ERROR: u16 = 2;
+    const DONE: u16 = 3;
     let datagram = [
         message(1, 0, SEQUENCE, b""),
         message(20, 2, SEQUENCE, b"one"),
@@ -111,11 +111,11 @@ fn sockets_are_read_in_both_families() {
 
 #[test]
 fn states_of_sockets_are_stages() {
+    use Stage::{BothClosed, InsideClosed, Open, Opening, OutsideClosed};
     let stage = |state| {
         let ends = [("192.0.2.1", 22), ("198.51.100.7", 50_000)];
         connected(&socket(V4, state, ends, 0)).expect("readable").map(|socket| socket.stage)
     };
-    use Stage::{BothClosed, InsideClosed, Open, Opening, OutsideClosed};
     let expected = [
         None,
         Some(Open),

@@ -78,15 +78,18 @@ impl Entry {
         let mut zone = 0;
         let (mut tcp_state, mut opener_closed) = (None, false);
         for attribute in &attributes {
-            match attribute {
-                ConntrackAttribute::CtaTupleOrig(parts) => tuples[0] = Some(tuple(parts)?),
-                ConntrackAttribute::CtaTupleReply(parts) => tuples[1] = Some(tuple(parts)?),
-                ConntrackAttribute::CtaStatus(found) => status = *found,
-                ConntrackAttribute::CtaProtoInfo(parts) => {
-                    (tcp_state, opener_closed) = tcp(parts);
-                }
-                ConntrackAttribute::Other(other) if other.kind() == ZONE => zone = number(other)?,
-                _ => {}
+            if let ConntrackAttribute::CtaTupleOrig(parts) = attribute {
+                tuples[0] = Some(tuple(parts)?);
+            } else if let ConntrackAttribute::CtaTupleReply(parts) = attribute {
+                tuples[1] = Some(tuple(parts)?);
+            } else if let ConntrackAttribute::CtaStatus(found) = attribute {
+                status = *found;
+            } else if let ConntrackAttribute::CtaProtoInfo(parts) = attribute {
+                (tcp_state, opener_closed) = tcp(parts);
+            } else if let ConntrackAttribute::Other(other) = attribute
+                && other.kind() == ZONE
+            {
+                zone = number(other)?;
             }
         }
         let [Some((original, protocol, one)), Some((reply, _, other))] = tuples else {
@@ -107,42 +110,68 @@ impl Entry {
 
 /// A direction with its protocol and its zone.
 fn tuple(parts: &[TupleAttribute]) -> Option<(Tuple, u8, u16)> {
-    let (mut source, mut destination, mut protocol) = (None, None, None);
-    let (mut source_port, mut destination_port) = (0, 0);
-    let (mut icmp_type, mut icmp_id, mut zone) = (None, None, 0);
+    let mut addresses = None;
+    let mut transport = None;
+    let mut zone = 0;
     for part in parts {
-        match part {
-            TupleAttribute::Ip(addresses) => {
-                for address in addresses {
-                    match address {
-                        IPTuple::SourceAddress(address) => source = Some(*address),
-                        IPTuple::DestinationAddress(address) => destination = Some(*address),
-                        _ => {}
-                    }
-                }
-            }
-            TupleAttribute::Proto(parts) => {
-                for part in parts {
-                    match part {
-                        ProtoTuple::Protocol(number) => protocol = Some(u8::from(*number)),
-                        ProtoTuple::SourcePort(port) => source_port = *port,
-                        ProtoTuple::DestinationPort(port) => destination_port = *port,
-                        ProtoTuple::Other(other) => match other.kind() {
-                            ICMP_ID | ICMPV6_ID => icmp_id = Some(number(other)?),
-                            ICMP_TYPE | ICMPV6_TYPE => icmp_type = value(other).first().copied(),
-                            _ => {}
-                        },
-                        _ => {}
-                    }
-                }
-            }
-            TupleAttribute::Other(other) if other.kind() == TUPLE_ZONE => zone = number(other)?,
-            _ => {}
+        if let TupleAttribute::Ip(parts) = part {
+            addresses = Some(ends(parts)?);
+        } else if let TupleAttribute::Proto(parts) = part {
+            transport = Some(protocol(parts)?);
+        } else if let TupleAttribute::Other(other) = part
+            && other.kind() == TUPLE_ZONE
+        {
+            zone = number(other)?;
         }
     }
-    let (source, destination) = (source?, destination?);
+    let (source, destination) = addresses?;
+    let Protocol { number, source_port, destination_port, icmp_type, icmp_id } = transport?;
     let tuple = Tuple { source, destination, source_port, destination_port, icmp_type, icmp_id };
-    Some((tuple, protocol?, zone))
+    Some((tuple, number, zone))
+}
+
+/// Source and destination.
+fn ends(parts: &[IPTuple]) -> Option<(IpAddr, IpAddr)> {
+    let (mut source, mut destination) = (None, None);
+    for part in parts {
+        if let IPTuple::SourceAddress(address) = part {
+            source = Some(*address);
+        } else if let IPTuple::DestinationAddress(address) = part {
+            destination = Some(*address);
+        }
+    }
+    Some((source?, destination?))
+}
+
+/// A protocol, and what its header has of a connection.
+#[derive(Default)]
+struct Protocol {
+    number: u8,
+    source_port: u16,
+    destination_port: u16,
+    icmp_type: Option<u8>,
+    icmp_id: Option<u16>,
+}
+
+fn protocol(parts: &[ProtoTuple]) -> Option<Protocol> {
+    let mut found = Protocol::default();
+    let mut has_number = false;
+    for part in parts {
+        if let ProtoTuple::Protocol(protocol) = part {
+            (found.number, has_number) = ((*protocol).into(), true);
+        } else if let ProtoTuple::SourcePort(port) = part {
+            found.source_port = *port;
+        } else if let ProtoTuple::DestinationPort(port) = part {
+            found.destination_port = *port;
+        } else if let ProtoTuple::Other(other) = part {
+            match other.kind() {
+                ICMP_ID | ICMPV6_ID => found.icmp_id = Some(number(other)?),
+                ICMP_TYPE | ICMPV6_TYPE => found.icmp_type = value(other).first().copied(),
+                _ => {}
+            }
+        }
+    }
+    has_number.then_some(found)
 }
 
 /// The state of TCP, and whether the side that opened the connection closed it first.
@@ -151,12 +180,10 @@ fn tcp(parts: &[ProtoInfo]) -> (Option<u8>, bool) {
     for part in parts {
         let ProtoInfo::TCP(parts) = part else { continue };
         for part in parts {
-            match part {
-                ProtoInfoTCP::State(number) => state = Some(*number),
-                ProtoInfoTCP::OriginalFlags(found) => {
-                    opener_closed = found.flags & CLOSED_FIRST != 0;
-                }
-                _ => {}
+            if let ProtoInfoTCP::State(number) = part {
+                state = Some(*number);
+            } else if let ProtoInfoTCP::OriginalFlags(found) = part {
+                opener_closed = found.flags & CLOSED_FIRST != 0;
             }
         }
     }
