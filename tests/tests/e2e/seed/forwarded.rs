@@ -42,7 +42,9 @@ fn forwarded_connections_go_on(hook: Hook) {
     for id in pingers {
         assert!(flows.iter().any(|flow| flow["local_port"] == id), "{id} is not in {flows:#?}");
     }
-    pairs.iter().for_each(|pair| pair.goes_on(b"after"));
+    for pair in &pairs {
+        pair.goes_on(b"after");
+    }
     assert_eq!(lab.packets("in", "no-flow"), 0);
 }
 
@@ -82,7 +84,9 @@ fn translated_connections_are_known_by_their_outer_addresses() {
             "{ports:?} of {family:?} in {flows:#?}"
         );
     }
-    pairs.iter().for_each(|pair| pair.goes_on(b"after"));
+    for pair in &pairs {
+        pair.goes_on(b"after");
+    }
     assert_eq!(lab.packets("in", "no-flow"), 0);
 }
 

@@ -24,7 +24,9 @@ fn a_thousand_connections_go_on() {
     let pairs = many(&lab);
     assert_eq!(seeded(&answer(&lab, Hook::Xdp, &[])), [MANY as u64, 0, 0]);
     assert_eq!(lab.flows_matching(&["--state", "established"]).len(), MANY);
-    pairs.iter().for_each(|pair| pair.goes_on(b"after"));
+    for pair in &pairs {
+        pair.goes_on(b"after");
+    }
 }
 
 /// RFC6888-REQ-4: no host gets more than its share. What is beyond it waits among the half-open
@@ -51,7 +53,9 @@ fn what_finds_no_room_is_skipped_with_a_note() {
     // Inside's share frees itself as its flows go.
     lab.eigw(&["flow", "flush"]).success();
     lab.detach();
-    pairs.iter().for_each(|pair| pair.goes_on(b"open again"));
+    for pair in &pairs {
+        pair.goes_on(b"open again");
+    }
 }
 
 /// Connections from the gateway's own host to one port outside.

@@ -47,7 +47,9 @@ fn without_seeding_idle_connections_are_cut() {
     let pairs = pairs(&lab);
     lab.attach_with(Hook::Xdp, &["--no-seed"]);
     assert_eq!(lab.flows(), Vec::<Value>::new());
-    pairs.iter().for_each(|pair| pair.is_cut(&lab, "no-flow"));
+    for pair in &pairs {
+        pair.is_cut(&lab, "no-flow");
+    }
 }
 
 /// A dual-stack server's IPv4 connections, whose addresses the kernel lists as IPv6.
@@ -87,7 +89,9 @@ fn other_connections_are_left_alone() {
             .all(|line| [" 0A ", " 06 "].iter().any(|state| line.contains(state)))
     });
     assert_eq!(attach(&lab, Hook::Tc, &[]), [0, 0, 0]);
-    pairs.iter().for_each(|pair| pair.goes_on(b"after"));
+    for pair in &pairs {
+        pair.goes_on(b"after");
+    }
 }
 
 /// Connections that are half closed go on in the other direction.
