@@ -55,7 +55,7 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// How long a detached gateway may take to come back. `eigw detach` and `eigw attach` one after the
 /// other are how to change the sizes of tables; a daemon that ended at once would have to be
 /// started again after that.
-const RETURN_WITHIN: Duration = Duration::from_secs(5);
+const RETURN_WITHIN: Duration = Duration::from_secs(10);
 /// Events that wait for the daemon's loop.
 const EVENTS_MAX: usize = 64;
 
