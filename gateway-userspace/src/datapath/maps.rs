@@ -168,22 +168,6 @@ pub(super) fn open_data(
     })
 }
 
-/// Opens a pinned map of the gateway `gateway`, checked against its shape.
-///
-/// # Errors
-/// [`DatapathError::Damaged`].
-pub(super) fn open_data(
-    gateway: &GatewayName,
-    directory: &GatewayDir,
-    map: &'static str,
-) -> Result<MapData, DatapathError> {
-    Shape::of(map).open(&directory.maps()).map_err(|reason| DatapathError::Damaged {
-        name: gateway.to_string(),
-        path: directory.maps().join(map),
-        reason,
-    })
-}
-
 /// Checks every pinned map of the gateway `gateway`.
 ///
 /// # Errors
