@@ -85,6 +85,9 @@ pub struct Config {
     pub abi_version: u32,
     /// A [`Mode`].
     pub mode: u32,
+    /// From when on verdicts are not enforced any more, unless the operator confirms the gateway
+    /// before; zero: it is confirmed.
+    pub confirm_by: Ticks,
     /// Idle timeouts, indexed by [`TimeoutClass`].
     pub timeouts: [Ticks; TimeoutClass::ALL.len()],
     /// What opening a flow takes from its inside host's allowance; see [`host`](crate::host).
@@ -133,6 +136,7 @@ impl Config {
         Self {
             abi_version: ABI_VERSION,
             mode: Mode::Armed as u32,
+            confirm_by: Ticks(0),
             timeouts: TimeoutClass::ALL
                 .map(|class| Ticks(u64::from(class.rfc_secs()) * u64::from(ticks_per_sec))),
             opening_cost: Span(0),
@@ -182,6 +186,20 @@ impl Config {
     #[inline(always)]
     pub const fn is_standby(&self) -> bool {
         self.mode == Mode::Standby as u32
+    }
+
+    /// Whether the operator still has to confirm the gateway, or had to.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_unconfirmed(&self) -> bool {
+        self.confirm_by.0 != 0
+    }
+
+    /// Whether the time to confirm the gateway has run out.
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_overdue(&self, now: Ticks) -> bool {
+        self.is_unconfirmed() && now.0 >= self.confirm_by.0
     }
 
     /// The idle timeout of `class`.
@@ -253,6 +271,15 @@ mod tests {
         assert!(config.is_valid() && !config.is_standby());
         config.abi_version = 0;
         assert!(!config.is_valid());
+    }
+
+    #[test]
+    fn what_nobody_confirms_is_overdue_from_its_moment_on() {
+        let config = Config::new(250);
+        assert!(!config.is_unconfirmed() && !config.is_overdue(Ticks(u64::MAX)));
+        let config = Config { confirm_by: Ticks(1_000), ..config };
+        assert!(config.is_unconfirmed() && !config.is_overdue(Ticks(999)));
+        assert!(config.is_overdue(Ticks(1_000)) && config.is_overdue(Ticks(u64::MAX)));
     }
 
     #[test]

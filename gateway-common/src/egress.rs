@@ -13,7 +13,7 @@ use crate::{
     fragment,
     gateway::{
         Found, Outcome, Workspace, find_established, find_live, find_packet, judge_stateless,
-        valid_config,
+        stands_by, valid_config,
     },
     host::{self, HostKey},
     parse,
@@ -44,7 +44,7 @@ pub fn handle<B: PacketBytes, T: Tables>(
         Err(reason) => Outcome::of_frame(bytes, reason),
     };
     // In standby flows are learned, but nothing is dropped.
-    if config.is_standby() && outcome.reason.verdict() == Verdict::Drop {
+    if outcome.reason.verdict() == Verdict::Drop && stands_by(config, tables) {
         return Outcome { reason: Reason::Standby, ..outcome };
     }
     outcome

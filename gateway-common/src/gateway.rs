@@ -113,6 +113,15 @@ pub fn valid_config<T: Tables>(tables: &T) -> Option<&Config> {
     tables.config().filter(|config| config.is_valid())
 }
 
+/// Whether verdicts are not enforced: not yet, or not any more because nobody confirmed in time
+/// that the gateway lets in who should get in. No process has to live for that.
+// The clock is asked only while somebody is waited for.
+#[must_use]
+#[inline(always)]
+pub fn stands_by<T: Tables>(config: &Config, tables: &T) -> bool {
+    config.is_standby() || (config.is_unconfirmed() && config.is_overdue(tables.now()))
+}
+
 /// Judges a packet as far as that goes without looking at any flow; `None` leaves it to the flows.
 // What the link needs comes first: it uses addresses that are martians otherwise.
 #[must_use]

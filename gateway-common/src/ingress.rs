@@ -13,7 +13,9 @@ use crate::{
     config::Config,
     flow::{self, mark},
     fragment,
-    gateway::{Outcome, Workspace, find_live, find_packet, judge_stateless, valid_config},
+    gateway::{
+        Outcome, Workspace, find_live, find_packet, judge_stateless, stands_by, valid_config,
+    },
     packet::{Transport, TransportKind, query_port},
     parse, rejection, related,
     tables::{FlowSlot, Tables},
@@ -32,7 +34,7 @@ pub fn handle<B: PacketBytes, T: Tables>(
     let Some(config) = valid_config(tables) else {
         return Outcome::of_frame(bytes, Reason::NoConfiguration);
     };
-    if config.is_standby() {
+    if stands_by(config, tables) {
         return Outcome::of_frame(bytes, Reason::Standby);
     }
     if let Err(reason) = find_packet(bytes, config, &mut workspace.packet) {

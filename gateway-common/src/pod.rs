@@ -97,8 +97,8 @@ shared!(Hits, 24, { count: Counter, last: Ticks });
 shared!(ProtocolClasses, 8, { all: u32, live: u32 });
 shared!(Class, 40, { aggregate: Words, starts: [u32; RULE_AGGREGATE_WORDS], zero: u32 });
 shared!(Rule, 4, { action: u8, log: u8, shadow: u8, zero: u8 });
-shared!(Config, 760, {
-    abi_version: u32, mode: u32, timeouts: [Ticks; TimeoutClass::ALL.len()],
+shared!(Config, 768, {
+    abi_version: u32, mode: u32, confirm_by: Ticks, timeouts: [Ticks; TimeoutClass::ALL.len()],
     opening_cost: Span, opening_credit: Span, overflow_slots: u32, established_per_host: u32,
     ticks_per_sec: u32, generation: u32, allow_ping: u32, allow_dhcp_client: u32,
     allow_redirects: u32, martians_enabled: u32, martian_exceptions_used: u32,
@@ -142,7 +142,7 @@ mod tests {
             offset_of!(PacketRecord, snap),
         ];
         let expected = [
-            16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 760, 62, 14, 16, 144, 188, 32, 56, 16,
+            16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 768, 62, 14, 16, 144, 188, 32, 56, 16,
             96,
         ];
         assert_eq!((ABI_VERSION, layout), (4, expected));

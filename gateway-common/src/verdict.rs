@@ -80,7 +80,7 @@ reasons! {
     Arp, Pass, "arp", "Address resolution for IPv4; the link needs it.";
     LinkControl, Pass, "link-control", "Link control that routers never forward: LLC, EAPOL, LLDP, slow protocols.";
     EthertypeAllowed, Pass, "ethertype-allowed", "A frame of an ethertype that the configuration lets pass.";
-    Standby, Pass, "standby", "The gateway is attached but not armed: everything passes.";
+    Standby, Pass, "standby", "The gateway is attached but not armed yet, or nobody confirmed it in time: everything passes.";
     NoConfiguration, Drop, "no-configuration", "No valid configuration is loaded, so nothing may pass.";
     FrameTruncated, Drop, "frame-truncated", "The frame ends before its link-layer header does.";
     VlanDepth, Drop, "vlan-depth", "The frame carries more than two VLAN tags.";

@@ -58,3 +58,16 @@ fn flows_end_at_their_deadline_to_the_tick() {
         }
     }
 }
+
+/// What nobody confirms stands by from its tick on.
+#[test]
+fn the_time_to_confirm_ends_to_the_tick() {
+    let syn = tcp_flow(FAMILIES[0]).segment_back(flag::SYN).frame();
+    for (ticks, expected) in [(99, Reason::NoFlow), (100, Reason::Standby)] {
+        let mut config = Config::new(TICKS_PER_SEC);
+        config.confirm_by = Model::new(&config, 1, 1).now() + Ticks(100);
+        let mut model = Model::new(&config, 1, 1);
+        model.advance(Ticks(ticks));
+        assert_eq!(model.run(Direction::Inbound, &syn.as_slice()).reason, expected);
+    }
+}

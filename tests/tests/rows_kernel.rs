@@ -190,6 +190,8 @@ proptest! {
 struct Kernel {
     programs: MutexGuard<'static, Programs>,
     ingress: Program,
+    /// The configuration in force.
+    config: Config,
     /// When the last packet was judged.
     last_step: Ticks,
 }
@@ -204,7 +206,8 @@ impl Kernel {
         // A test that failed leaves nothing behind that the next one does not clear.
         let programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
         let last_step = programs.now();
-        Self { programs, ingress: Program::IngressXdp, last_step }
+        let config = Config::new(TICKS_PER_SEC);
+        Self { programs, ingress: Program::IngressXdp, config, last_step }
     }
 
     fn program(&self, direction: Direction) -> Program {
@@ -238,13 +241,17 @@ impl Machine for Kernel {
     fn reset(&mut self, config: &Config) {
         self.programs.clear();
         self.programs.configure(config);
+        self.config = *config;
         self.last_step = self.programs.now();
     }
 
     fn govern(&mut self, config: &Config, policy: Option<&CompiledPolicy>) {
+        // It has been set back like all times.
+        let confirm_by = self.config.confirm_by;
+        self.config = Config { confirm_by, ..*config };
         match policy {
-            Some(policy) => self.programs.govern(config, policy),
-            None => self.programs.configure(config),
+            Some(policy) => self.programs.govern(&self.config, policy),
+            None => self.programs.configure(&self.config),
         }
     }
 
@@ -281,6 +288,10 @@ impl Machine for Kernel {
         for (place, flow) in overflow {
             let created = back(flow.created);
             self.programs.insert_overflow(place, &Overflow { created, ..flow });
+        }
+        if self.config.is_unconfirmed() {
+            self.config.confirm_by = back(self.config.confirm_by);
+            self.programs.configure(&self.config);
         }
         self.last_step = now;
     }

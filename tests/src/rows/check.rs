@@ -68,6 +68,10 @@ pub fn check(row: &Row, machine: &mut impl Machine) -> Result<(), String> {
     let mut config = Config::new(TICKS_PER_SEC);
     (row.tweak)(&mut config);
     machine.reset(&config);
+    if let Some(secs) = row.confirm_secs {
+        config.confirm_by = machine.now() + config.ticks(secs);
+        machine.reset(&config);
+    }
     if row.established_full {
         fill_established(machine);
     }

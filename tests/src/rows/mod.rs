@@ -190,6 +190,8 @@ pub struct Row {
     pub about: String,
     /// How the configuration differs from the defaults.
     pub tweak: fn(&mut Config),
+    /// After how many seconds the gateway stands by, unless it is confirmed.
+    pub confirm_secs: Option<u32>,
     /// Whether the table of established flows has no room.
     pub established_full: bool,
     /// The packets, in order.
@@ -265,6 +267,7 @@ pub fn row(ids: &'static [&'static str], about: impl Into<String>) -> Row {
         ids,
         about: about.into(),
         tweak: |_| {},
+        confirm_secs: None,
         established_full: false,
         steps: Vec::new(),
         wait_secs: 1,
@@ -290,6 +293,11 @@ impl Row {
     /// The same, but the policy's tables are missing.
     pub fn policy_without_tables(self, text: impl Into<String>) -> Self {
         Self { policy: Some(Policy { text: text.into(), has_tables: false }), ..self }
+    }
+
+    /// Nobody confirms the gateway, who has this many seconds for it.
+    pub fn unconfirmed(self, secs: u32) -> Self {
+        Self { confirm_secs: Some(secs), ..self }
     }
 
     /// Starts with a full table of established flows.

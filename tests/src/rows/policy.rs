@@ -10,6 +10,7 @@ pub(super) fn rows() -> Vec<Row> {
         rows.extend([
             management(family),
             standby_learns(family),
+            unconfirmed(family),
             table_full(family),
             table_full_udp(family),
             generation(family),
@@ -57,6 +58,29 @@ fn standby_learns(family: Family) -> Row {
         .inbound(u.back(), passed(Reason::Standby))
         .outbound(l.segment_out(flag::ACK), opens(&l).marked(mark::PICKED_UP))
         .outbound(l.segment_out(flag::ACK), belongs_to(&l))
+}
+
+fn unconfirmed(family: Family) -> Row {
+    let (l, u) = (tcp_flow(family), udp_flow(family));
+    let syn = || from(STRANGER, INSIDE, family).tcp(443, 22, flag::SYN);
+    let land = from(INSIDE, INSIDE, family).udp(1, 1);
+    row(
+        &["RFC6092-REC-49"],
+        format!("{family:?}: what nobody confirms stands by from its moment on, without a process"),
+    )
+    .unconfirmed(60)
+    .established(&l)
+    .inbound(syn(), refused(Reason::NoFlow))
+    .outbound(land.clone(), refused(Reason::Land))
+    .wait(54)
+    .inbound(syn(), refused(Reason::NoFlow))
+    .wait(2)
+    .inbound(syn(), passed(Reason::Standby))
+    .inbound(l.segment_back(flag::ACK), passed(Reason::Standby))
+    .outbound(l.segment_out(flag::ACK), belongs_to(&l))
+    .outbound(u.out(), opens(&u))
+    .inbound(u.back(), passed(Reason::Standby))
+    .outbound(land.clone(), passed(Reason::Standby).counting(land.ip_len()))
 }
 
 fn ping_allowed() -> Row {
