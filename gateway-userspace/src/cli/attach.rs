@@ -2,17 +2,17 @@
 
 use std::{
     path::{Path, PathBuf},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, value_parser};
 
-use super::{Context, Failure, Result, values};
+use super::{Context, Failure, Result, guard, values};
 use crate::{
     datapath::{
-        self, AttachOutcome, AttachRequest, GatewayName, HookChoice, NewPolicy, PolicySource,
-        TcChoice,
+        self, AttachOutcome, AttachRequest, DEFAULT_BPFFS, GatewayName, HookChoice, NewPolicy,
+        PolicySource, TcChoice,
     },
     net::interface,
     settings::{self, Settings, ULA, is_ula},
@@ -41,7 +41,17 @@ pub(super) struct AttachArgs {
     /// which outside speaks next, are cut
     #[arg(long)]
     pub(super) no_seed: bool,
+    /// Detach the gateway after this many seconds unless 'eigw confirm' comes before
+    ///
+    /// So nobody stays locked out: it happens whether or not this session or any process of the
+    /// gateway lives; at the latest then everything passes. A gateway that was attached before is
+    /// detached as well, not set back to what it was. Attaching again without --confirm confirms.
+    #[arg(long, value_name = "SECS", value_parser = value_parser!(u32).range(1..=CONFIRM_SECS_MAX))]
+    pub(super) confirm: Option<u32>,
 }
+
+/// The longest time to confirm a gateway: a day.
+const CONFIRM_SECS_MAX: i64 = 24 * 60 * 60;
 
 /// What to attach, and what the operator should know about it.
 #[derive(Debug)]
@@ -49,6 +59,7 @@ pub(super) struct Plan {
     pub(super) name: GatewayName,
     pub(super) settings: Settings,
     source: PolicySource,
+    confirm_secs: Option<u32>,
     notes: Vec<String>,
     memory_bytes: u64,
     seed: bool,
@@ -67,7 +78,7 @@ pub(super) fn prepare(args: AttachArgs) -> Result<Plan> {
 /// Does what was prepared, to these of the uplinks. If there are more, they are only missing, so
 /// that whatever else the gateway protects already may be one of them by another name.
 pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Result<AttachView> {
-    let Plan { name, settings, source, notes, memory_bytes, seed } = plan;
+    let Plan { name, settings, source, confirm_secs, notes, memory_bytes, seed } = plan;
     let mut notes = notes.clone();
     let ula_uplink = first_with_ula(uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
@@ -96,13 +107,29 @@ pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Resu
         tables,
         hosts: settings.hosts,
         config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
+        confirm_secs: *confirm_secs,
         policy: &NewPolicy::new(&settings.policy, source.clone()),
         seed: *seed,
     })?;
     for explanation in outcome.seeded.iter().flat_map(|seeded| &seeded.explanations) {
         context.explain(|| explanation.clone());
     }
-    Ok(view(name, outcome, notes))
+    notes.extend(confirm_secs.map(|secs| confirm_note(context, name, secs)));
+    if confirm_secs.is_some() && !outcome.created {
+        notes.push(format!(
+            "gateway {name} was attached before; unless confirmed it is detached as well, not set \
+             back to what it was"
+        ));
+    }
+    if let Some(confirm_by) = outcome.confirm_by
+        && let Err(error) = guard::start(context, name, confirm_by)
+    {
+        notes.push(format!(
+            "the process that would detach gateway {name} cannot be started: {error:#}; if nobody \
+             confirms it in time, everything passes all the same, but it has to be detached by hand"
+        ));
+    }
+    Ok(view(name, outcome, *confirm_secs, notes))
 }
 
 /// The file's settings under those of the command line.
@@ -124,9 +151,15 @@ fn plan(args: AttachArgs, memory_bytes: u64) -> Result<Plan> {
     settings.hook = args.hook.unwrap_or(settings.hook);
     settings::hook_name(settings.hook).clone_into(&mut source.hook);
     match settings.gateway_name() {
-        Some(name) if !settings.uplinks.is_empty() => {
-            Ok(Plan { name, settings, source, notes: warnings, memory_bytes, seed: !args.no_seed })
-        }
+        Some(name) if !settings.uplinks.is_empty() => Ok(Plan {
+            name,
+            settings,
+            source,
+            confirm_secs: args.confirm,
+            notes: warnings,
+            memory_bytes,
+            seed: !args.no_seed,
+        }),
         Some(_) | None => Err(Failure::usage(
             "there is no uplink to protect; name one with --uplink IF, or list 'uplinks' in \
              [gateway] of a configuration file and give it with -c FILE",
@@ -163,6 +196,27 @@ pub(super) fn reject_note(
     })
 }
 
+/// How to keep a gateway that has to be confirmed.
+fn confirm_note(context: &Context, name: &GatewayName, secs: u32) -> String {
+    let bpffs = if context.bpffs == Path::new(DEFAULT_BPFFS) {
+        String::new()
+    } else {
+        format!(" --bpffs {}", context.bpffs.display())
+    };
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let until = utc(since_1970 + Duration::from_secs(secs.into()));
+    format!(
+        "run 'eigw confirm --name {name}{bpffs}' within {secs} s, by {until}; otherwise the \
+         gateway is detached and everything passes"
+    )
+}
+
+/// The time of day.
+fn utc(since_1970: Duration) -> String {
+    let secs = since_1970.as_secs();
+    format!("{:02}:{:02}:{:02} UTC", secs / 3600 % 24, secs / 60 % 60, secs % 60)
+}
+
 /// The first uplink that has a unique local address.
 fn first_with_ula(uplinks: &[String]) -> Result<Option<String>> {
     for uplink in uplinks {
@@ -173,7 +227,12 @@ fn first_with_ula(uplinks: &[String]) -> Result<Option<String>> {
     Ok(None)
 }
 
-fn view(name: &GatewayName, outcome: AttachOutcome, mut notes: Vec<String>) -> AttachView {
+fn view(
+    name: &GatewayName,
+    outcome: AttachOutcome,
+    confirm_secs: Option<u32>,
+    mut notes: Vec<String>,
+) -> AttachView {
     notes.extend(outcome.notes);
     let uplinks = outcome.uplinks.into_iter().map(|uplink| AttachedUplinkView {
         name: uplink.name,
@@ -191,6 +250,7 @@ fn view(name: &GatewayName, outcome: AttachOutcome, mut notes: Vec<String>) -> A
             conntrack: seeded.conntrack,
             skipped: seeded.skipped,
         }),
+        confirm_secs,
         notes,
     }
 }
@@ -259,7 +319,20 @@ mod tests {
         assert_eq!(source_of(None).expect("no file").file, None);
     }
 
+    #[test]
+    fn times_of_day_are_two_digits_each() {
+        assert_eq!(utc(Duration::ZERO), "00:00:00 UTC");
+        assert_eq!(utc(Duration::from_secs(1_700_000_000)), "22:13:20 UTC");
+    }
+
     fn no_arguments() -> AttachArgs {
-        AttachArgs { config: None, uplinks: Vec::new(), name: None, hook: None, no_seed: false }
+        AttachArgs {
+            config: None,
+            uplinks: Vec::new(),
+            name: None,
+            hook: None,
+            no_seed: false,
+            confirm: None,
+        }
     }
 }

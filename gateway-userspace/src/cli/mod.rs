@@ -4,9 +4,11 @@
 mod attach;
 mod check;
 mod completions;
+mod confirm;
 mod detach;
 mod failure;
 mod flow;
+mod guard;
 mod man;
 mod reload;
 mod rule;
@@ -19,7 +21,7 @@ mod tables;
 mod values;
 mod why;
 
-use std::{ffi::OsString, io::Write, path::PathBuf};
+use std::{ffi::OsString, io::Write, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, error::ErrorKind};
 
@@ -74,6 +76,7 @@ enum Command {
     Attach(attach::AttachArgs),
     Detach(detach::DetachArgs),
     Reload(reload::ReloadArgs),
+    Confirm(confirm::ConfirmArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Status(status::StatusArgs),
@@ -84,6 +87,8 @@ enum Command {
     Why(Box<why::WhyArgs>),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
+    #[command(hide = true)]
+    Guard(guard::GuardArgs),
 }
 
 /// What every command gets beside its own arguments.
@@ -152,6 +157,7 @@ impl Cli {
             Command::Detach(args) => View::Detach(detach::run(&context, &args)?),
             Command::Reload(args) => reload::run(&context, &args)?,
             Command::Run(args) => return run::run(&context, args, output),
+            Command::Confirm(args) => View::Confirm(confirm::run(&context, &args)?),
             Command::Check(args) => View::Check(Box::new(check::run(&context, &args)?)),
             Command::Status(args) => View::Status(status::run(&context, &args)?),
             Command::Flow(args) => flow::run(&context, &args)?,
@@ -161,9 +167,14 @@ impl Cli {
             Command::Why(args) => View::Why(Box::new(why::run(&context, &args)?)),
             Command::Completions(args) => View::Text(completions::run(&args)),
             Command::Man(args) => View::Man(man::run(&args)?),
+            Command::Guard(args) => return guard::run(&context, &args),
         };
         Ok(output.print(&view)?)
     }
+}
+
+fn ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn is_help(error: &clap::Error) -> bool {

@@ -3,12 +3,12 @@
 use clap::Args;
 use gateway_common::{config::Config, counter::FlowEvent, policy::Route};
 
-use super::{Context, Failure, Result, tables, values};
+use super::{Context, Failure, Result, ms, tables, values};
 use crate::{
-    datapath::{self, Gateway, GatewayName, IngressHook, UplinkStatus},
+    datapath::{self, Gateway, GatewayName, IngressHook, Unconfirmed, UplinkStatus},
     view::{
         AttachmentView, EventsView, GatewayView, LoadedPolicyView, PolicyView, PressureView,
-        StatusElement, StatusView, UnreadableView, UplinkView,
+        StatusElement, StatusView, UnconfirmedView, UnreadableView, UplinkView,
     },
 };
 
@@ -45,7 +45,9 @@ fn element(name: &str, gateway: Result<GatewayView>) -> StatusElement {
 fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
     let gateway = Gateway::open(&context.bpffs, name)?;
     let config = gateway.config()?;
-    let mode = match (config.is_valid(), config.is_standby()) {
+    let unconfirmed = unconfirmed(&gateway, &config)?;
+    let stands_by = config.is_standby() || unconfirmed.is_some_and(|it| it.overdue);
+    let mode = match (config.is_valid(), stands_by) {
         (false, _) => "unknown",
         (true, true) => "standby",
         (true, false) => "armed",
@@ -54,6 +56,7 @@ fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
     Ok(GatewayView {
         name: name.to_string(),
         mode,
+        unconfirmed,
         abi_version: config.abi_version,
         uplinks: gateway.uplinks()?.iter().map(uplink).collect(),
         flows: tables::flow_tables(&gateway)?,
@@ -62,6 +65,14 @@ fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
         loaded: loaded(&gateway, &config),
         policy: PolicyView::from(&config),
     })
+}
+
+fn unconfirmed(gateway: &Gateway, config: &Config) -> Result<Option<UnconfirmedView>> {
+    let unconfirmed = Unconfirmed::of(config, gateway.now()?);
+    Ok(unconfirmed.map(|Unconfirmed { left, .. }| UnconfirmedView {
+        left_ms: ms(left),
+        overdue: left.is_zero(),
+    }))
 }
 
 /// Which policy is in force. That its text cannot be read must not hide the rest.

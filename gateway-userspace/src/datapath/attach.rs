@@ -6,13 +6,14 @@ use gateway_common::{
     abi::ABI_VERSION,
     config::{Config, Mode},
     limits::UPLINKS_MAX,
+    timeouts::Ticks,
 };
 
 use super::{
     DatapathError, GatewayName, HookChoice, HostLimits, IngressHook, TableSizes, TcChoice, TcMeans,
     attachment::Attachment,
     bpffs::LockedRoot,
-    detach, gateway,
+    confirm, detach, gateway,
     maps::{self, ConfigMaps},
     meta::{Meta, MetaMap},
     pin::GatewayDir,
@@ -45,9 +46,12 @@ pub struct AttachRequest<'a> {
     pub tables: TableSizes,
     /// How much of them one inside host may take.
     pub hosts: HostLimits,
-    /// The configuration to put in force; its mode, its limits of hosts and what it says of the
-    /// policy are ignored.
+    /// The configuration to put in force; its mode, its limits of hosts, what it says of the
+    /// policy and until when it has to be confirmed are ignored.
     pub config: &'a Config,
+    /// Within how many seconds the gateway has to be confirmed, if it has to; see
+    /// [`confirm`](super::confirm()).
+    pub confirm_secs: Option<u32>,
     /// The policy to put in force with it.
     pub policy: &'a NewPolicy,
     /// Whether the connections that are there get their flows, so that nothing is cut.
@@ -59,6 +63,8 @@ pub struct AttachRequest<'a> {
 pub struct AttachOutcome {
     /// Whether the gateway is new; otherwise it was updated, and its flows and counters stay.
     pub created: bool,
+    /// From when on everything passes unless the gateway is confirmed, if it has to be.
+    pub confirm_by: Option<Ticks>,
     /// What was done to each uplink, in the order of the request.
     pub uplinks: Vec<UplinkOutcome>,
     /// The connections that were there and got their flows; `None` if none of the uplinks is new,
@@ -107,7 +113,8 @@ pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathErro
     );
     let directory = root.root().gateway(request.name);
     let created = !directory.exists();
-    let mut attempt = Attempt { request, uplinks, notes, seeded: None, undo: Undo::default() };
+    let mut attempt =
+        Attempt { request, uplinks, confirm_by: None, notes, seeded: None, undo: Undo::default() };
     let result = if created {
         attempt.create(&root.attaching(request.name), &directory)
     } else {
@@ -115,8 +122,8 @@ pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathErro
     };
     match result {
         Ok(uplinks) => {
-            let Attempt { seeded, notes, .. } = attempt;
-            Ok(AttachOutcome { created, uplinks, seeded, notes })
+            let Attempt { confirm_by, seeded, notes, .. } = attempt;
+            Ok(AttachOutcome { created, confirm_by, uplinks, seeded, notes })
         }
         Err(cause) => Err(attempt.undo.roll_back(request.name, cause)),
     }
@@ -125,6 +132,7 @@ pub fn attach(request: &AttachRequest<'_>) -> Result<AttachOutcome, DatapathErro
 struct Attempt<'a> {
     request: &'a AttachRequest<'a>,
     uplinks: Vec<Interface>,
+    confirm_by: Option<Ticks>,
     notes: Vec<String>,
     seeded: Option<Seeded>,
     /// Empty from the moment when the new state is in force.
@@ -175,6 +183,8 @@ impl Attempt<'_> {
             let seeding = seeding(self.request, &all, config.generation, tables);
             self.seeded = Some(seeding.run(&mut work.programs, work.notes)?);
         }
+        let config = to_confirm(self.request, directory, config)?;
+        self.confirm_by = config.is_unconfirmed().then_some(config.confirm_by);
         swap.arm(&config)?;
         self.undo.clear();
         self.notes.extend(neighbours);
@@ -192,13 +202,26 @@ impl Attempt<'_> {
         let tables = gateway::table_sizes(self.request.name, directory)?;
         let overflow_slots = gateway::overflow_slots(self.request.name, directory)?;
         let shares = self.request.hosts.within(tables);
-        let is_armed = config_maps.in_force()?.mode == Mode::Armed as u32;
-        if !is_armed {
-            self.notes.push(format!(
-                "an earlier attach of gateway {} did not finish; this one did",
-                self.request.name
-            ));
-        }
+        let is_enforced = match confirm::ensure_enforced(
+            self.request.name,
+            directory,
+            &config_maps.in_force()?,
+        ) {
+            Err(DatapathError::NotArmed { name }) => {
+                self.notes.push(format!(
+                    "an earlier attach of gateway {name} did not finish; this one did"
+                ));
+                false
+            }
+            Err(DatapathError::Overdue { name }) => {
+                self.notes.push(format!(
+                    "gateway {name} let everything pass, because nobody had confirmed it in time; \
+                     it protects its uplinks again"
+                ));
+                false
+            }
+            other => other.map(|()| true)?,
+        };
         self.notes.extend(self.request.hosts.kept(
             self.request.name,
             self.request.tables,
@@ -231,12 +254,14 @@ impl Attempt<'_> {
         let placing = place_egress(&mut work, &self.uplinks)?;
         // Before the ingress programs, which enforce the policy as soon as they are there.
         let open: Vec<&Interface> =
-            placing.iter().filter(|it| it.created || !is_armed).map(|it| it.uplink).collect();
+            placing.iter().filter(|it| it.created || !is_enforced).map(|it| it.uplink).collect();
         if self.request.seed && !open.is_empty() {
             let seeding = seeding(self.request, &open, swap.generation()?, tables);
             self.seeded = Some(seeding.run(&mut work.programs, work.notes)?);
         }
         let placed = place_ingress(&mut work, placing, self.request.hook)?;
+        let config = to_confirm(self.request, directory, config)?;
+        self.confirm_by = config.is_unconfirmed().then_some(config.confirm_by);
         swap.commit(&config, Mode::Armed)?;
         work.undo.clear();
         work.notes.extend(swap.notes());
@@ -275,6 +300,17 @@ pub(super) fn note_wanted(
         });
     }
     Ok(())
+}
+
+/// The configuration, to be confirmed in time if that is asked for. The time begins now.
+fn to_confirm(
+    request: &AttachRequest<'_>,
+    directory: &GatewayDir,
+    config: Config,
+) -> Result<Config, DatapathError> {
+    let secs = request.confirm_secs;
+    let confirm_by = secs.map(|secs| confirm::deadline(request.name, directory, &config, secs));
+    Ok(Config { confirm_by: confirm_by.transpose()?.unwrap_or_default(), ..config })
 }
 
 /// What is on an uplink once everything is in place.

@@ -38,11 +38,24 @@ pub fn detach(bpffs: &Path, name: &GatewayName) -> Result<DetachOutcome, Datapat
         path: bpffs::gateway_path(bpffs, name),
     };
     let root = LockedRoot::find(bpffs)?.ok_or_else(not_attached)?;
-    let cleaned = clean_up(&root)?;
+    detach_locked(bpffs, &root, name)
+}
+
+/// As [`detach`], for whoever has the lock.
+///
+/// # Errors
+/// As [`detach`].
+pub(super) fn detach_locked(
+    bpffs: &Path,
+    root: &LockedRoot,
+    name: &GatewayName,
+) -> Result<DetachOutcome, DatapathError> {
+    let cleaned = clean_up(root)?;
     if root.root().gateway(name).exists() {
-        detach_entry(&root, name.as_str())?;
+        detach_entry(root, name.as_str())?;
     } else if !cleaned.iter().any(|leftover| leftover == name.as_str()) {
-        return Err(not_attached());
+        let path = bpffs::gateway_path(bpffs, name);
+        return Err(DatapathError::NotAttached { name: name.to_string(), path });
     }
     Ok(DetachOutcome { detached: vec![name.to_string()], notes: notes(&cleaned) })
 }

@@ -138,6 +138,24 @@ pub enum DatapathError {
         /// The gateway.
         name: String,
     },
+    /// The gateway is in force for good.
+    #[error(
+        "gateway {name} does not wait to be confirmed; it stays until it is detached with `eigw \
+         detach --name {name}`"
+    )]
+    NothingToConfirm {
+        /// The gateway.
+        name: String,
+    },
+    /// Nobody confirmed the gateway in time.
+    #[error(
+        "gateway {name} was not confirmed in time, so it lets everything pass; attach it again, or \
+         remove what is left with `eigw detach --name {name}`"
+    )]
+    Overdue {
+        /// The gateway.
+        name: String,
+    },
     /// Another process is the gateway's daemon.
     #[error("gateway {name} has a daemon already{}", remedy(*pid))]
     DaemonRuns {

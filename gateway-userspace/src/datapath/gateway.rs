@@ -98,7 +98,7 @@ impl Gateway {
             holders: maps::open(name, &directory, name::HOLDERS)?,
             verdicts: maps::open(name, &directory, name::VERDICTS)?,
             flow_events: maps::open(name, &directory, name::FLOW_EVENTS)?,
-            clock: open_classifier(name, &directory, name::CLOCK)?,
+            clock: open_clock(name, &directory)?,
             forget: open_classifier(name, &directory, name::FORGET)?,
             reclaim: open_classifier(name, &directory, name::RECLAIM)?,
             name: name.clone(),
@@ -152,14 +152,7 @@ impl Gateway {
     /// # Errors
     /// [`DatapathError::Program`].
     pub fn now(&self) -> Result<Ticks, DatapathError> {
-        let mut frame = [[0; size_of::<u64>()]; CLOCK_FRAME_WORDS];
-        let options = TestRunOptions {
-            data_in: Some(&[0; CLOCK_FRAME_WORDS * size_of::<u64>()]),
-            data_out: Some(frame.as_flattened_mut()),
-            ..TestRunOptions::default()
-        };
-        self.clock.test_run(options).map_err(running(name::CLOCK))?;
-        Ok(Ticks(u64::from_ne_bytes(frame[0])))
+        read_clock(&self.clock)
     }
 
     /// Every flow of both tables, live or expired. A flow that moves from one table to the other
@@ -376,6 +369,32 @@ pub(super) fn open_meta(
 /// The length of the frame that the clock program writes to, in numbers of its size. The kernel
 /// wants at least an Ethernet header.
 const CLOCK_FRAME_WORDS: usize = 8;
+
+/// Opens the program that tells a gateway's time.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn open_clock(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<SchedClassifier, DatapathError> {
+    open_classifier(name, directory, name::CLOCK)
+}
+
+/// Has the time told.
+///
+/// # Errors
+/// [`DatapathError::Program`].
+pub(super) fn read_clock(clock: &SchedClassifier) -> Result<Ticks, DatapathError> {
+    let mut frame = [[0; size_of::<u64>()]; CLOCK_FRAME_WORDS];
+    let options = TestRunOptions {
+        data_in: Some(&[0; CLOCK_FRAME_WORDS * size_of::<u64>()]),
+        data_out: Some(frame.as_flattened_mut()),
+        ..TestRunOptions::default()
+    };
+    clock.test_run(options).map_err(running(name::CLOCK))?;
+    Ok(Ticks(u64::from_ne_bytes(frame[0])))
+}
 
 /// Opens one of the programs that are not attached anywhere.
 fn open_classifier(

@@ -16,13 +16,16 @@
 //! did not finish; the next command that changes something removes what nobody owns.
 //!
 //! Whether a gateway enforces anything is one word in a map: attaching arms it with its very
-//! last write. Whatever ends an attach before that leaves packets passing as they did.
+//! last write. Whatever ends an attach before that leaves packets passing as they did. That write
+//! may bring a deadline with it, from which on everything passes again unless the operator confirms
+//! the gateway.
 
 mod attach;
 mod attachment;
 mod bpffs;
 mod cause;
 mod claim;
+mod confirm;
 mod daemon;
 mod detach;
 mod error;
@@ -52,6 +55,7 @@ mod work;
 pub use attach::{AttachOutcome, AttachRequest, UplinkOutcome, attach};
 pub use bpffs::DEFAULT_BPFFS;
 pub use cause::VerifierLogTail;
+pub use confirm::{Retraction, Unconfirmed, confirm, retract, unconfirmed};
 pub use daemon::{DaemonLock, has_daemon};
 pub use detach::{DetachOutcome, detach, detach_all};
 pub use error::DatapathError;

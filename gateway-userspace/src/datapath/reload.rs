@@ -10,7 +10,7 @@ use gateway_common::config::{Config, Mode};
 use super::{
     DatapathError, GatewayName, HostLimits, TableSizes,
     bpffs::{self, LockedRoot},
-    gateway,
+    confirm, gateway,
     maps::{self, ConfigMaps},
     pin::GatewayDir,
     policy::{NewPolicy, PolicySwap},
@@ -28,8 +28,8 @@ pub struct ReloadRequest<'a> {
     pub tables: TableSizes,
     /// How much of them one inside host may take.
     pub hosts: HostLimits,
-    /// The configuration to put in force; its mode, its limits of hosts and what it says of the
-    /// policy are ignored.
+    /// The configuration to put in force; its mode, its limits of hosts, what it says of the
+    /// policy and until when it has to be confirmed are ignored.
     pub config: &'a Config,
     /// The policy to put in force with it.
     pub policy: &'a NewPolicy,
@@ -54,8 +54,8 @@ pub struct ReloadOutcome {
 ///
 /// # Errors
 /// [`DatapathError::NotAttached`], [`DatapathError::StalePins`], [`DatapathError::Damaged`],
-/// [`DatapathError::NotArmed`], [`DatapathError::Map`] or [`DatapathError::Syscall`], and those of
-/// a BPF file system that cannot be used.
+/// [`DatapathError::NotArmed`], [`DatapathError::Overdue`], [`DatapathError::Map`] or
+/// [`DatapathError::Syscall`], and those of a BPF file system that cannot be used.
 pub fn reload(request: &ReloadRequest<'_>) -> Result<ReloadOutcome, DatapathError> {
     requirements::check_privileges()?;
     let ReloadRequest { bpffs, name, .. } = *request;
@@ -78,14 +78,15 @@ fn swap(
     directory: &GatewayDir,
 ) -> Result<ReloadOutcome, DatapathError> {
     let name = request.name;
-    if ConfigMaps::open(name, directory)?.in_force()?.mode != Mode::Armed as u32 {
-        return Err(DatapathError::NotArmed { name: name.to_string() });
-    }
+    let before = ConfigMaps::open(name, directory)?.in_force()?;
+    confirm::ensure_enforced(name, directory, &before)?;
     let ReloadRequest { hosts, config, .. } = *request;
     let tables = gateway::table_sizes(name, directory)?;
     let overflow_slots = gateway::overflow_slots(name, directory)?;
     let mut notes = hosts.kept(name, request.tables, tables, overflow_slots);
     let config = hosts.within(tables).apply(config, overflow_slots);
+    // Whoever reloads may try one policy after the other before confirming one.
+    let config = Config { confirm_by: before.confirm_by, ..config };
     let begun = Instant::now();
     let mut swap = PolicySwap::prepare(name, directory, request.policy)?;
     let building = begun.elapsed();

@@ -81,8 +81,13 @@ pub fn repair(request: &RepairRequest<'_>) -> Result<AttachOutcome, DatapathErro
             lacking.push(uplink);
         }
     }
-    let mut outcome =
-        AttachOutcome { created: false, uplinks: Vec::new(), notes: Vec::new(), seeded: None };
+    let mut outcome = AttachOutcome {
+        created: false,
+        uplinks: Vec::new(),
+        notes: Vec::new(),
+        seeded: None,
+        confirm_by: None,
+    };
     if lacking.is_empty() {
         // Somebody else did it meanwhile.
         return Ok(outcome);

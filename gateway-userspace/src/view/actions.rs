@@ -19,6 +19,8 @@ pub struct AttachView {
     /// The connections that were there and got their flows; `null` if none of the uplinks is new,
     /// or with `--no-seed`.
     pub seeded: Option<SeededView>,
+    /// Within how many seconds it has to be confirmed; `null` when it stays in any case.
+    pub confirm_secs: Option<u32>,
     /// What the operator should know, one sentence each.
     pub notes: Vec<String>,
 }
@@ -47,6 +49,15 @@ pub struct AttachedUplinkView {
     pub hook: &'static str,
     /// How the egress program is attached: `tcx` or `clsact`.
     pub egress: &'static str,
+}
+
+/// The answer of `confirm`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ConfirmView {
+    /// The gateway.
+    pub name: String,
+    /// How much time there still was.
+    pub left_ms: u64,
 }
 
 /// The answer of `detach`.

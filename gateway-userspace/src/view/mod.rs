@@ -15,8 +15,8 @@ mod why;
 use serde::Serialize;
 
 pub use actions::{
-    AttachView, AttachedUplinkView, CheckView, DetachView, ManView, SeededView, SettingsView,
-    TextView, WarningView,
+    AttachView, AttachedUplinkView, CheckView, ConfirmView, DetachView, ManView, SeededView,
+    SettingsView, TextView, WarningView,
 };
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
 pub(crate) use hits::age_ms;
@@ -29,8 +29,8 @@ pub use ruleset::{
 };
 pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
 pub use status::{
-    AttachmentView, GatewayView, LoadedPolicyView, StatusElement, StatusView, UnreadableView,
-    UplinkView,
+    AttachmentView, GatewayView, LoadedPolicyView, StatusElement, StatusView, UnconfirmedView,
+    UnreadableView, UplinkView,
 };
 pub(crate) use why::travel;
 pub use why::{
@@ -46,6 +46,8 @@ pub enum View {
     Attach(AttachView),
     /// Of `detach`.
     Detach(DetachView),
+    /// Of `confirm`.
+    Confirm(ConfirmView),
     /// Of `reload`.
     Reload(ReloadView),
     /// Of `reload --dry-run`.

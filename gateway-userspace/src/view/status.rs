@@ -38,9 +38,11 @@ pub struct UnreadableView {
 pub struct GatewayView {
     /// Its name.
     pub name: String,
-    /// `armed`, `standby` (everything passes) or `unknown` (no valid configuration: everything
+    /// `armed`, `standby` (everything passes, also when nobody confirmed it in time) or `unknown` (no valid configuration: everything
     /// is dropped).
     pub mode: &'static str,
+    /// The time left to confirm it; `null` when it stays in any case.
+    pub unconfirmed: Option<UnconfirmedView>,
     /// The layout of its maps.
     pub abi_version: u32,
     /// The interfaces it protects.
@@ -57,6 +59,15 @@ pub struct GatewayView {
     /// What else the packet path is told.
     #[serde(flatten)]
     pub policy: PolicyView,
+}
+
+/// A gateway that waits to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct UnconfirmedView {
+    /// How long there still is time, in milliseconds.
+    pub left_ms: u64,
+    /// Whether the time has run out, so that everything passes.
+    pub overdue: bool,
 }
 
 /// Which policy is in force.
@@ -135,6 +146,7 @@ mod tests {
         let gateway = GatewayView {
             name: "wan".to_owned(),
             mode: "armed",
+            unconfirmed: Some(UnconfirmedView { left_ms: 4_000, overdue: false }),
             abi_version: 2,
             uplinks: vec![uplink],
             flows,
@@ -159,7 +171,8 @@ mod tests {
         };
         let policy_json = serde_json::to_string(&policy).expect("plain data");
         let expected = [
-            r#"[{"name":"wan","mode":"armed","abi_version":2,"uplinks":[{"name":"eth0","#,
+            r#"[{"name":"wan","mode":"armed","#,
+            r#""unconfirmed":{"left_ms":4000,"overdue":false},"abi_version":2,"uplinks":[{"name":"eth0","#,
             r#""ifindex":2,"present":true,"up":true,"hook":"tc","#,
             r#""ingress":{"program_id":17,"attachment":"tcx"},"egress":null}],"#,
             r#""flows":{"half_open":1,"established":2,"half_open_max":1024,"#,

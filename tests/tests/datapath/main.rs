@@ -129,6 +129,7 @@ fn attach_with(
         tables: TABLES,
         hosts,
         config: &config,
+        confirm_secs: None,
         policy: &NewPolicy::default(),
         seed: true,
     })

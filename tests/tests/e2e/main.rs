@@ -5,6 +5,7 @@
 
 mod cli;
 mod configuration;
+mod confirm;
 mod conflicts;
 mod daemon;
 mod flows;

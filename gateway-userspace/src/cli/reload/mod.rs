@@ -11,7 +11,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ending::EndingFlows;
 
-use super::{Context, Failure, Result, attach, select, values};
+use super::{Context, Failure, Result, attach, ms, select, values};
 use crate::{
     datapath::{self, Gateway, GatewayName, NewPolicy, PolicyInForce, PolicySource, ReloadRequest},
     policy::PolicySizes,
@@ -22,7 +22,8 @@ use crate::{
 /// Put a changed configuration file in force, as a whole or not at all
 ///
 /// Flows that the new policy allows go on; the others end with their next packet. Uplinks, hooks
-/// and the sizes of tables stay as they are until the gateway is attached again.
+/// and the sizes of tables stay as they are until the gateway is attached again; one that waits to
+/// be confirmed goes on waiting, for as long as before.
 #[derive(Args, Debug)]
 pub(super) struct ReloadArgs {
     /// The configuration file; without it, the one that the gateway had last
@@ -209,10 +210,6 @@ fn size(policy: &NewPolicy) -> PolicySizeView {
         subnets: policy.policy().subnets.len(),
         prefixes: inside_prefixes + outside_prefixes,
     }
-}
-
-fn ms(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

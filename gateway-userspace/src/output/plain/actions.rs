@@ -4,9 +4,9 @@ use super::{ruleset::ruleset, status::policy};
 use crate::{
     output::{
         table::{numbers, render, words},
-        units::{memory, plural},
+        units::{duration, memory, plural},
     },
-    view::{AttachView, CheckView, DetachView, ManView, SeededView, SettingsView},
+    view::{AttachView, CheckView, ConfirmView, DetachView, ManView, SeededView, SettingsView},
 };
 
 pub(super) fn attach(view: &AttachView) -> String {
@@ -44,6 +44,11 @@ pub(super) fn detach(view: &DetachView) -> String {
         format!("detached {}\n", view.detached.join(", "))
     };
     done + &notes(&view.notes)
+}
+
+pub(super) fn confirm(view: &ConfirmView) -> String {
+    let ConfirmView { name, left_ms } = view;
+    format!("confirmed gateway {name}, with {} left\n", duration(*left_ms))
 }
 
 pub(super) fn check(view: &CheckView) -> String {
@@ -103,6 +108,7 @@ mod tests {
                 egress: "tcx",
             }],
             seeded: None,
+            confirm_secs: None,
             notes: Vec::new(),
         };
         let expected = "\

@@ -16,6 +16,7 @@ pub(super) fn render(view: &View) -> String {
     match view {
         View::Attach(view) => actions::attach(view),
         View::Detach(view) => actions::detach(view),
+        View::Confirm(view) => actions::confirm(view),
         View::Reload(view) => reload::reload(view),
         View::ReloadPreview(view) => reload::preview(view),
         View::Check(view) => actions::check(view),

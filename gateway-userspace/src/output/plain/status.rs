@@ -8,7 +8,7 @@ use crate::{
     },
     view::{
         AllowView, AttachmentView, GatewayView, HostView, LoadedPolicyView, PolicyView,
-        PressureView, StatusElement, StatusView, UplinkView,
+        PressureView, StatusElement, StatusView, UnconfirmedView, UplinkView,
     },
 };
 
@@ -87,12 +87,27 @@ pub(super) fn policy(policy: &PolicyView) -> String {
 fn gateway(gateway: &GatewayView) -> String {
     let GatewayView { name, mode, abi_version, .. } = gateway;
     format!(
-        "gateway {name}: {mode} (map layout {abi_version})\n\n{}\npolicy:     {}\nflows:      {}\n{}{}",
+        "gateway {name}: {mode} (map layout {abi_version})\n{}\n{}\npolicy:     {}\nflows:      {}\n{}{}",
+        gateway.unconfirmed.map_or(String::new(), |it| unconfirmed(name, it)),
         uplinks(&gateway.uplinks),
         loaded(&gateway.loaded),
         flow_tables(gateway.flows),
         policy(&gateway.policy),
         gateway.pressure.iter().map(pressure).collect::<String>(),
+    )
+}
+
+/// That the gateway waits to be confirmed, or waited in vain.
+fn unconfirmed(name: &str, UnconfirmedView { left_ms, overdue }: UnconfirmedView) -> String {
+    if overdue {
+        return format!(
+            "warning: nobody confirmed it in time, so everything passes\n  what to do: attach it \
+             again, or remove what is left with 'eigw detach --name {name}'\n"
+        );
+    }
+    format!(
+        "warning: it is detached in {} unless somebody runs 'eigw confirm --name {name}'\n",
+        duration(left_ms)
     )
 }
 
@@ -261,6 +276,25 @@ martians:   refused except 10.0.0.0/8, fc00::/7
         }
     }
 
+    #[test]
+    fn a_gateway_on_trial_says_so_first() {
+        let status = |unconfirmed| {
+            let text = gateway(&GatewayView { unconfirmed: Some(unconfirmed), ..wan() });
+            text.split_once("\n\nUPLINK").expect("uplinks follow").0.to_owned()
+        };
+        assert_eq!(
+            status(UnconfirmedView { left_ms: 42_000, overdue: false }),
+            "gateway wan: armed (map layout 2)\nwarning: it is detached in 42s unless somebody \
+             runs 'eigw confirm --name wan'"
+        );
+        assert_eq!(
+            status(UnconfirmedView { left_ms: 0, overdue: true }),
+            "gateway wan: armed (map layout 2)\nwarning: nobody confirmed it in time, so \
+             everything passes\n  what to do: attach it again, or remove what is left with 'eigw \
+             detach --name wan'"
+        );
+    }
+
     fn wan() -> GatewayView {
         let text = "allow.ping = true\nlink.pass_ethertypes = [0x88b5, 0x88b6]\n\
                     martians.except = ['10.0.0.0/8']";
@@ -290,6 +324,7 @@ martians:   refused except 10.0.0.0/8, fc00::/7
         GatewayView {
             name: "wan".to_owned(),
             mode: "armed",
+            unconfirmed: None,
             abi_version: 2,
             uplinks: vec![eth0, eth1],
             flows: FlowTablesView {

@@ -33,14 +33,14 @@ fn expect_protected(lab: &Lab) {
 }
 
 /// Where a daemon finds its configuration and its service manager.
-struct Home {
+pub(crate) struct Home {
     directory: TempDir,
     file: String,
     manager: UnixDatagram,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().expect("temporary directory");
         let manager = UnixDatagram::bind(directory.path().join("notify")).expect("a socket");
         manager.set_read_timeout(Some(PATIENCE)).expect("patience is not zero");
@@ -48,25 +48,25 @@ impl Home {
         Self { directory, file, manager }
     }
 
-    fn file(&self) -> &str {
+    pub(crate) fn file(&self) -> &str {
         &self.file
     }
 
     /// Writes a file for the lab's uplink that ends with `text`, in its fourth line and after.
-    fn configure(&self, text: &str) {
+    pub(crate) fn configure(&self, text: &str) {
         let head = format!("[gateway]\nname = \"{NAME}\"\nuplinks = [\"{UPLINK}\"]\n");
         fs::write(&self.file, head + text).expect("write the configuration");
     }
 }
 
 /// A running `eigw run`, which dies with this value.
-struct Daemon<'a> {
+pub(crate) struct Daemon<'a> {
     child: Child,
     home: &'a Home,
 }
 
 impl<'a> Daemon<'a> {
-    fn start(lab: &Lab, home: &'a Home, arguments: &[&str]) -> Self {
+    pub(crate) fn start(lab: &Lab, home: &'a Home, arguments: &[&str]) -> Self {
         Self::start_with(lab, home, arguments, &[])
     }
 
@@ -107,7 +107,7 @@ impl<'a> Daemon<'a> {
 
     /// Waits until the daemon is ready, and checks that it says for what.
     #[track_caller]
-    fn expect_ready(&self) {
+    pub(crate) fn expect_ready(&self) {
         let message = self.notification();
         assert!(message.starts_with("READY=1\n"), "{message}");
         let status = format!("STATUS=gateway {NAME} protects {UPLINK}");
@@ -129,7 +129,7 @@ impl<'a> Daemon<'a> {
     /// Sends a signal that ends the daemon, and waits for its end. The service manager hears of
     /// it unless the daemon cannot know.
     #[track_caller]
-    fn end(&mut self, signal: Signal) -> ExitStatus {
+    pub(crate) fn end(&mut self, signal: Signal) -> ExitStatus {
         self.send(signal);
         if signal != Signal::SIGKILL {
             self.expect_stopping();
@@ -146,7 +146,7 @@ impl<'a> Daemon<'a> {
 
     /// How the daemon ended, which it does by itself.
     #[track_caller]
-    fn status(&mut self) -> ExitStatus {
+    pub(crate) fn status(&mut self) -> ExitStatus {
         wait::until("the daemon to end", || self.child.try_wait().expect("it is our child"))
     }
 
