@@ -8,7 +8,7 @@ use std::{
 use anyhow::Context as _;
 use clap::{Args, value_parser};
 
-use super::{Context, Failure, Result, guard, values};
+use super::{Context, Failure, Result, guard, lockout::Lockout, values};
 use crate::{
     datapath::{
         self, AttachOutcome, AttachRequest, DEFAULT_BPFFS, GatewayName, HookChoice, NewPolicy,
@@ -22,7 +22,8 @@ use crate::{
 /// Protect uplinks, or bring a gateway that does so up to date
 ///
 /// What inside opens may be answered from now on; what outside starts is dropped. The gateway
-/// works without any process until it is detached.
+/// works without any process until it is detached. In an SSH session whose client could not log in
+/// again, it takes --confirm or --force.
 #[derive(Args, Clone, Debug)]
 pub(super) struct AttachArgs {
     /// The configuration file; without it, every default applies
@@ -48,6 +49,9 @@ pub(super) struct AttachArgs {
     /// detached as well, not set back to what it was. Attaching again without --confirm confirms.
     #[arg(long, value_name = "SECS", value_parser = value_parser!(u32).range(1..=CONFIRM_SECS_MAX))]
     pub(super) confirm: Option<u32>,
+    /// Attach even if the client of this SSH session could not log in again
+    #[arg(long)]
+    pub(super) force: bool,
 }
 
 /// The longest time to confirm a gateway: a day.
@@ -60,6 +64,7 @@ pub(super) struct Plan {
     pub(super) settings: Settings,
     source: PolicySource,
     confirm_secs: Option<u32>,
+    force: bool,
     notes: Vec<String>,
     memory_bytes: u64,
     seed: bool,
@@ -78,7 +83,7 @@ pub(super) fn prepare(args: AttachArgs) -> Result<Plan> {
 /// Does what was prepared, to these of the uplinks. If there are more, they are only missing, so
 /// that whatever else the gateway protects already may be one of them by another name.
 pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Result<AttachView> {
-    let Plan { name, settings, source, confirm_secs, notes, memory_bytes, seed } = plan;
+    let Plan { name, settings, source, confirm_secs, force, notes, memory_bytes, seed } = plan;
     let mut notes = notes.clone();
     let ula_uplink = first_with_ula(uplinks)?;
     if let Some(uplink) = ula_uplink.as_ref().filter(|_| settings.martians.enabled) {
@@ -87,6 +92,14 @@ pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Resu
     notes.extend(reject_note(context, name, settings));
     let ticks_per_sec =
         settings::ticks_per_sec().context("cannot tell the kernel's tick length")?;
+    let config = settings.to_config(ticks_per_sec, ula_uplink.is_some());
+    let policy = NewPolicy::new(&settings.policy, source.clone());
+    if let Some(lockout) = Lockout::find(uplinks, &config, policy.compiled())? {
+        if !force && confirm_secs.is_none() {
+            return Err(Failure::operation(lockout.refusal(&settings.policy)));
+        }
+        notes.push(lockout.warning(&settings.policy));
+    }
     let tables = settings.table_sizes(*memory_bytes);
     context.explain(|| {
         format!(
@@ -106,9 +119,9 @@ pub(super) fn attach(context: &Context, plan: &Plan, uplinks: &[String]) -> Resu
         tc: TcChoice::Auto,
         tables,
         hosts: settings.hosts,
-        config: &settings.to_config(ticks_per_sec, ula_uplink.is_some()),
+        config: &config,
         confirm_secs: *confirm_secs,
-        policy: &NewPolicy::new(&settings.policy, source.clone()),
+        policy: &policy,
         seed: *seed,
     })?;
     for explanation in outcome.seeded.iter().flat_map(|seeded| &seeded.explanations) {
@@ -156,6 +169,7 @@ fn plan(args: AttachArgs, memory_bytes: u64) -> Result<Plan> {
             settings,
             source,
             confirm_secs: args.confirm,
+            force: args.force,
             notes: warnings,
             memory_bytes,
             seed: !args.no_seed,
@@ -333,6 +347,7 @@ mod tests {
             hook: None,
             no_seed: false,
             confirm: None,
+            force: false,
         }
     }
 }

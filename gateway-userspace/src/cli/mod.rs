@@ -9,6 +9,7 @@ mod detach;
 mod failure;
 mod flow;
 mod guard;
+mod lockout;
 mod man;
 mod reload;
 mod rule;

@@ -3,7 +3,6 @@
 use std::{
     fs::{self, File},
     io::{self, ErrorKind},
-    iter,
     path::{Path, PathBuf},
 };
 
@@ -13,6 +12,7 @@ use nix::{
 };
 
 use super::{DatapathError, GatewayName, pin::GatewayDir};
+use crate::process;
 
 /// Where the BPF file system is by convention.
 pub const DEFAULT_BPFFS: &str = "/sys/fs/bpf";
@@ -242,14 +242,7 @@ fn ensure_mounted(bpffs: &Path) -> Result<(), DatapathError> {
 fn mounts_are_private() -> bool {
     let namespace = |process: &str| fs::read_link(format!("/proc/{process}/ns/mnt")).ok();
     let Some(ours) = namespace("self") else { return false };
-    let parent = |process: &String| {
-        let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let parent = status.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim();
-        (parent != "0").then(|| parent.to_owned())
-    };
-    iter::successors(Some("self".to_owned()), parent)
-        .filter_map(|process| namespace(&process))
-        .any(|theirs| theirs != ours)
+    process::ancestors().filter_map(|process| namespace(&process)).any(|theirs| theirs != ours)
 }
 
 #[cfg(test)]

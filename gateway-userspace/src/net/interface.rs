@@ -159,7 +159,7 @@ where
     }
 }
 
-fn from_message(link: &LinkMessage) -> Interface {
+pub(super) fn from_message(link: &LinkMessage) -> Interface {
     let mut interface = Interface {
         index: link.header.index,
         name: String::new(),

@@ -3,8 +3,10 @@
 //! which `/sys` was mounted, not to the one this thread is in.
 
 pub mod interface;
+pub(crate) mod links;
 pub mod netns;
 mod news;
+pub(crate) mod route;
 mod rtnetlink;
 pub mod stack;
 pub(crate) mod tc;

@@ -12,6 +12,7 @@ mod flows;
 mod fragments;
 mod lifecycle;
 mod link;
+mod lockout;
 mod offloads;
 mod path;
 mod policy;
