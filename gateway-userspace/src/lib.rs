@@ -14,6 +14,7 @@
 pub mod cli;
 pub mod daemon;
 pub mod datapath;
+pub mod doctor;
 pub mod net;
 pub mod output;
 pub mod policy;

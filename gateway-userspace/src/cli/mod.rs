@@ -6,6 +6,7 @@ mod check;
 mod completions;
 mod confirm;
 mod detach;
+mod doctor;
 mod failure;
 mod flow;
 mod guard;
@@ -86,6 +87,7 @@ enum Command {
     Subnet(subnet::SubnetArgs),
     Stats(stats::StatsArgs),
     Why(Box<why::WhyArgs>),
+    Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
     Man(man::ManArgs),
     #[command(hide = true)]
@@ -166,6 +168,7 @@ impl Cli {
             Command::Subnet(args) => View::SubnetList(subnet::run(&context, &args)?),
             Command::Stats(args) => return stats::run(&context, &args, output),
             Command::Why(args) => View::Why(Box::new(why::run(&context, &args)?)),
+            Command::Doctor(args) => return doctor::run(&context, &args, output),
             Command::Completions(args) => View::Text(completions::run(&args)),
             Command::Man(args) => View::Man(man::run(&args)?),
             Command::Guard(args) => return guard::run(&context, &args),

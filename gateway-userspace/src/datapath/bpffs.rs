@@ -215,19 +215,46 @@ fn observer_in(entry: &str) -> Option<(&str, u32)> {
     Some((name, place.parse().ok()?))
 }
 
+/// What is where the BPF file system should be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BpffsState {
+    /// It is mounted.
+    Mounted(PathBuf),
+    /// Attaching mounts it.
+    Mountable(PathBuf),
+    /// Attaching could mount it, but it would end with this process.
+    PrivateMounts(PathBuf),
+    /// Something else is there, or nothing.
+    Missing(PathBuf),
+}
+
+impl BpffsState {
+    /// What is at `bpffs`.
+    #[must_use]
+    pub fn of(bpffs: &Path) -> Self {
+        let path = bpffs.to_owned();
+        if is_bpffs(bpffs) {
+            Self::Mounted(path)
+        } else if bpffs != Path::new(DEFAULT_BPFFS) {
+            Self::Missing(path)
+        } else if mounts_are_private() {
+            Self::PrivateMounts(path)
+        } else {
+            Self::Mountable(path)
+        }
+    }
+}
+
 fn is_bpffs(path: &Path) -> bool {
     statfs(path).is_ok_and(|found| found.filesystem_type() == BPF_FS_MAGIC)
 }
 
 fn ensure_mounted(bpffs: &Path) -> Result<(), DatapathError> {
-    if is_bpffs(bpffs) {
-        return Ok(());
-    }
-    if bpffs != Path::new(DEFAULT_BPFFS) {
-        return Err(DatapathError::NotBpffs { path: bpffs.to_owned() });
-    }
-    if mounts_are_private() {
-        return Err(DatapathError::PrivateMounts { path: bpffs.to_owned() });
+    match BpffsState::of(bpffs) {
+        BpffsState::Mounted(_) => return Ok(()),
+        BpffsState::Missing(path) => return Err(DatapathError::NotBpffs { path }),
+        BpffsState::PrivateMounts(path) => return Err(DatapathError::PrivateMounts { path }),
+        BpffsState::Mountable(_) => {}
     }
     let failed = |action, source| DatapathError::Bpffs { action, path: bpffs.to_owned(), source };
     fs::create_dir_all(bpffs).map_err(|source| failed("creating directory", source))?;

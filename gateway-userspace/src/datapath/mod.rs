@@ -47,13 +47,14 @@ mod repair;
 mod requirements;
 mod seeding;
 mod status;
+mod survey;
 mod sys;
 mod undo;
 mod uplinks;
 mod work;
 
 pub use attach::{AttachOutcome, AttachRequest, UplinkOutcome, attach};
-pub use bpffs::DEFAULT_BPFFS;
+pub use bpffs::{BpffsState, DEFAULT_BPFFS};
 pub use cause::VerifierLogTail;
 pub use confirm::{Retraction, Unconfirmed, confirm, retract, unconfirmed};
 pub use daemon::{DaemonLock, has_daemon};
@@ -71,5 +72,9 @@ pub use records::Records;
 pub use rejects::Rejects;
 pub use reload::{ReloadOutcome, ReloadRequest, reload};
 pub use repair::{Followed, RepairRequest, adjust, follow, repair};
+pub use requirements::{
+    KERNEL_MIN, KERNEL_MIN_NAME, check_btf, kernel_release, kernel_version, lacking_capabilities,
+};
 pub use seeding::Seeded;
 pub use status::{AttachedProgram, UplinkStatus};
+pub use survey::{HookProgram, owners, programs_on};

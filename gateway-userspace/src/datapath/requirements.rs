@@ -8,8 +8,9 @@ use super::DatapathError;
 
 /// The oldest kernel with everything the programs use: XDP with fragments and atomics that
 /// return a value, on every distribution that is still maintained.
-const KERNEL_MIN: (u32, u32) = (6, 1);
-const KERNEL_MIN_NAME: &str = "6.1";
+pub const KERNEL_MIN: (u32, u32) = (6, 1);
+/// Its name.
+pub const KERNEL_MIN_NAME: &str = "6.1";
 
 const BTF: &str = "/sys/kernel/btf/vmlinux";
 
@@ -24,13 +25,27 @@ const CAP_SYS_ADMIN: u32 = 21;
 /// [`DatapathError::NoBtf`].
 pub(super) fn check() -> Result<(), DatapathError> {
     check_privileges()?;
-    let release = uname().map_or_else(
-        |errno| errno.to_string(),
-        |system| system.release().to_string_lossy().into_owned(),
-    );
-    if parse_release(&release).is_none_or(|version| version < KERNEL_MIN) {
+    let release = kernel_release();
+    if kernel_version(&release).is_none_or(|version| version < KERNEL_MIN) {
         return Err(DatapathError::KernelTooOld { release, minimum: KERNEL_MIN_NAME });
     }
+    check_btf()
+}
+
+/// What `uname -r` says.
+#[must_use]
+pub fn kernel_release() -> String {
+    uname().map_or_else(
+        |errno| errno.to_string(),
+        |system| system.release().to_string_lossy().into_owned(),
+    )
+}
+
+/// Checks that the kernel describes its types.
+///
+/// # Errors
+/// [`DatapathError::NoBtf`].
+pub fn check_btf() -> Result<(), DatapathError> {
     let path = Path::new(BTF);
     fs::File::open(path)
         .map(drop)
@@ -42,9 +57,15 @@ pub(super) fn check() -> Result<(), DatapathError> {
 /// # Errors
 /// [`DatapathError::NotPrivileged`].
 pub(super) fn check_privileges() -> Result<(), DatapathError> {
-    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let missing = missing_capabilities(effective_capabilities(&status).unwrap_or(0));
+    let missing = lacking_capabilities();
     if missing.is_empty() { Ok(()) } else { Err(DatapathError::NotPrivileged { missing }) }
+}
+
+/// The capabilities for attaching that this thread lacks.
+#[must_use]
+pub fn lacking_capabilities() -> Vec<&'static str> {
+    let status = fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
+    missing_capabilities(effective_capabilities(&status).unwrap_or(0))
 }
 
 /// Without `CAP_SYS_ADMIN` the kernel opens no map by its id, which is how the tables of a policy are
@@ -61,7 +82,8 @@ fn effective_capabilities(status: &str) -> Option<u64> {
 }
 
 /// Major and minor version of a release such as `6.12.3-amd64`.
-fn parse_release(release: &str) -> Option<(u32, u32)> {
+#[must_use]
+pub fn kernel_version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
 }
@@ -93,9 +115,9 @@ mod tests {
             ("7.3-rc1", (7, 3)),
             ("5.10.0-39-cloud-amd64", (5, 10)),
         ] {
-            assert_eq!(parse_release(release), Some(version));
+            assert_eq!(kernel_version(release), Some(version));
         }
-        assert!(parse_release("next").is_none());
+        assert!(kernel_version("next").is_none());
         assert!((5, 10) < KERNEL_MIN && (6, 1) >= KERNEL_MIN && (7, 0) >= KERNEL_MIN);
     }
 }

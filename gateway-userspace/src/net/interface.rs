@@ -80,6 +80,12 @@ impl Interface {
         }
     }
 
+    /// Whether it is the loopback device.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        self.link_type == libc::ARPHRD_LOOPBACK
+    }
+
     /// The mode in which this program runs on the interface, if it does as an XDP program.
     #[must_use]
     pub fn xdp_mode_of(&self, program_id: u32) -> Option<XdpMode> {

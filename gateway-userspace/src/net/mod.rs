@@ -2,6 +2,7 @@
 //! system calls. Nothing here reads `/sys/class/net`: that belongs to the network namespace in
 //! which `/sys` was mounted, not to the one this thread is in.
 
+pub(crate) mod driver;
 pub mod interface;
 pub(crate) mod links;
 pub mod netns;
@@ -9,6 +10,7 @@ mod news;
 pub(crate) mod route;
 mod rtnetlink;
 pub mod stack;
+mod sys;
 pub(crate) mod tc;
 
 use std::{io, path::PathBuf};

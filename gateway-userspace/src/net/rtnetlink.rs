@@ -19,22 +19,29 @@ where
     T: Send,
     F: AsyncFnOnce(Handle) -> Result<T, Error> + Send,
 {
-    let answer = thread::scope(|scope| {
-        let worker = scope.spawn(|| converse(conversation));
-        worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
+    let answer = apart(async || {
+        let (connection, handle, _) = new_connection()?;
+        tokio::spawn(connection);
+        conversation(handle).await.map_err(into_io)
     });
     answer.map_err(|source| NetError::Netlink { action: action.into(), source })
 }
 
-fn converse<T, F>(conversation: F) -> io::Result<T>
+/// Runs a conversation on a thread and a runtime of its own.
+///
+/// # Errors
+/// The conversation's.
+pub(super) fn apart<T, F>(conversation: F) -> io::Result<T>
 where
-    F: AsyncFnOnce(Handle) -> Result<T, Error>,
+    T: Send,
+    F: AsyncFnOnce() -> io::Result<T> + Send,
 {
-    let runtime = Builder::new_current_thread().enable_io().build()?;
-    runtime.block_on(async {
-        let (connection, handle, _) = new_connection()?;
-        tokio::spawn(connection);
-        conversation(handle).await.map_err(into_io)
+    thread::scope(|scope| {
+        let worker = scope.spawn(|| {
+            let runtime = Builder::new_current_thread().enable_io().build()?;
+            runtime.block_on(conversation())
+        });
+        worker.join().unwrap_or_else(|cause| panic::resume_unwind(cause))
     })
 }
 

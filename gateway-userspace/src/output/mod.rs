@@ -10,6 +10,7 @@ use std::{
 };
 
 use crate::view::View;
+pub(crate) use units::plural;
 
 /// How answers are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

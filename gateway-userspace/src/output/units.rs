@@ -44,7 +44,7 @@ pub(super) fn endpoint(address: IpAddr, port: u16) -> String {
 }
 
 /// The word for `count` things.
-pub(super) fn plural<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
+pub(crate) fn plural<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
     if count == 1 { one } else { many }
 }
 

@@ -2,6 +2,7 @@
 //! forms are rendered from the same values.
 
 mod actions;
+mod doctor;
 mod flow;
 mod hits;
 mod policy;
@@ -18,6 +19,7 @@ pub use actions::{
     AttachView, AttachedUplinkView, CheckView, ConfirmView, DetachView, ManView, SeededView,
     SettingsView, TextView, WarningView,
 };
+pub use doctor::{DoctorView, InterfaceFindingsView};
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
 pub(crate) use hits::age_ms;
 pub use hits::{FlowSumView, RuleHitsView, RuleListView, SubnetHitsView, SubnetListView};
@@ -74,6 +76,8 @@ pub enum View {
     Rates(RatesView),
     /// Of `why`.
     Why(Box<WhyView>),
+    /// Of `doctor`.
+    Doctor(DoctorView),
     /// Of `man`.
     Man(ManView),
     /// Of `completions`.

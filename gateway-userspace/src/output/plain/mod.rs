@@ -1,6 +1,7 @@
 //! Answers for people.
 
 mod actions;
+mod doctor;
 mod flow;
 mod hits;
 mod reload;
@@ -30,6 +31,7 @@ pub(super) fn render(view: &View) -> String {
         View::Stats(view) => stats::stats(view),
         View::Rates(view) => stats::rates(view),
         View::Why(view) => why::why(view),
+        View::Doctor(view) => doctor::doctor(view),
         View::Man(view) => actions::man(view),
         View::Text(view) => view.text.clone(),
     }
