@@ -81,7 +81,7 @@ fn watch(context: &Context, name: &GatewayName, confirm_by: Ticks) -> Result<()>
         }
         thread::sleep(left.min(LOOK));
         // What cannot be read now may be readable when it counts.
-        if unconfirmed().is_ok_and(|found| found.filter(is_ours).is_none()) {
+        if unconfirmed().is_ok_and(|found| !found.as_ref().is_some_and(is_ours)) {
             return Ok(());
         }
     }

@@ -183,7 +183,7 @@ impl Attempt<'_> {
             let seeding = seeding(self.request, &all, config.generation, tables);
             self.seeded = Some(seeding.run(&mut work.programs, work.notes)?);
         }
-        let config = to_confirm(self.request, directory, config)?;
+        let config = to_confirm(self.request, directory, &config)?;
         self.confirm_by = config.is_unconfirmed().then_some(config.confirm_by);
         swap.arm(&config)?;
         self.undo.clear();
@@ -260,7 +260,7 @@ impl Attempt<'_> {
             self.seeded = Some(seeding.run(&mut work.programs, work.notes)?);
         }
         let placed = place_ingress(&mut work, placing, self.request.hook)?;
-        let config = to_confirm(self.request, directory, config)?;
+        let config = to_confirm(self.request, directory, &config)?;
         self.confirm_by = config.is_unconfirmed().then_some(config.confirm_by);
         swap.commit(&config, Mode::Armed)?;
         work.undo.clear();
@@ -306,11 +306,11 @@ pub(super) fn note_wanted(
 fn to_confirm(
     request: &AttachRequest<'_>,
     directory: &GatewayDir,
-    config: Config,
+    config: &Config,
 ) -> Result<Config, DatapathError> {
     let secs = request.confirm_secs;
-    let confirm_by = secs.map(|secs| confirm::deadline(request.name, directory, &config, secs));
-    Ok(Config { confirm_by: confirm_by.transpose()?.unwrap_or_default(), ..config })
+    let confirm_by = secs.map(|secs| confirm::deadline(request.name, directory, config, secs));
+    Ok(Config { confirm_by: confirm_by.transpose()?.unwrap_or_default(), ..*config })
 }
 
 /// What is on an uplink once everything is in place.

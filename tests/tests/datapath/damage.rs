@@ -5,7 +5,10 @@ use std::{fs, path::Path};
 use aya::maps::{Array, Map, MapData, MapInfo, MapType};
 use aya_obj::generated::bpf_map_type;
 use gateway_common::abi::name;
-use gateway_userspace::datapath::{self, DatapathError, HookChoice, TcChoice};
+use gateway_userspace::{
+    datapath::{self, DatapathError, HookChoice, TcChoice},
+    net::interface,
+};
 
 use crate::Site;
 
@@ -137,6 +140,64 @@ fn detaching_all_clears_everything_away() {
     assert!(site.bpffs.entries().is_empty() && outside.exists());
     assert_eq!(site.interface("up0").xdp, []);
 }
+
+/// Whatever is wrong, nobody stays locked out: each damage by itself, on each kind of hook.
+#[test]
+fn detaching_all_works_whatever_is_damaged() {
+    let hooks = [
+        (HookChoice::Auto, TcChoice::Auto),
+        (HookChoice::XdpGeneric, TcChoice::Tcx),
+        (HookChoice::Tc, TcChoice::Clsact),
+    ];
+    for (number, (hook, tc)) in hooks.into_iter().enumerate() {
+        for (what, damage) in DAMAGES {
+            let is_by_filter = tc == TcChoice::Clsact;
+            let site = Site::new();
+            site.attach(&["up0", "up1"], hook, tc).expect("attached");
+            damage(&site);
+            let outcome = datapath::detach_all(site.bpffs.path())
+                .unwrap_or_else(|error| panic!("{what}, {hook:?}: {error}"));
+            assert_eq!(outcome.detached, ["wan"], "{what}, {hook:?}");
+            assert!(site.bpffs.entries().is_empty(), "{what}, {hook:?}");
+            let left = site.host.run(|| {
+                let up1 = interface::find("up1").expect("the interface exists");
+                datapath::programs_on(&up1).expect("the kernel tells")
+            });
+            // Filters have no pins: only `META` knows of them.
+            let may_stay = is_by_filter && what.starts_with("META");
+            assert!(left.is_empty() || may_stay, "{what}, hook {number}: {left:?}");
+        }
+    }
+}
+
+/// What can be wrong with a gateway, and how it gets there.
+const DAMAGES: [(&str, fn(&Site)); 8] = [
+    ("META empty", |site| change_meta(site, |words| words.fill(0))),
+    ("META full of nonsense", |site| change_meta(site, |words| words.fill(u64::MAX))),
+    ("META missing", |site| fs::remove_file(site.map(META)).expect("it is there")),
+    ("another version", |site| change_meta(site, |words| words[1] = 99)),
+    ("the configuration missing", |site| {
+        fs::remove_file(site.map(name::CONFIG)).expect("it is there");
+    }),
+    ("no map at all", |site| {
+        let maps = site.map(META).parent().expect("a directory").to_owned();
+        let meta = maps.join(META);
+        for map in fs::read_dir(maps).expect("a directory").flatten() {
+            if map.path() != meta {
+                fs::remove_file(map.path()).expect("it is there");
+            }
+        }
+    }),
+    ("an interface gone", |site| site.host.ip("link delete up0")),
+    ("a directory in place of a link", |site| {
+        let links = site.map(META).ancestors().nth(2).expect("a directory").join("links");
+        let link = fs::read_dir(&links).expect("a directory").flatten().next();
+        let other = link.map_or_else(|| links.join("2_egress_tcx"), |link| link.path());
+        // The kernel lets go of what nobody holds any more.
+        _ = fs::remove_file(&other);
+        fs::create_dir_all(other.join("more")).expect("made");
+    }),
+];
 
 /// How `META` stores its value.
 type Words = [u64; 69];

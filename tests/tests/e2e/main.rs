@@ -8,6 +8,7 @@ mod configuration;
 mod confirm;
 mod conflicts;
 mod daemon;
+mod doctor;
 mod flows;
 mod fragments;
 mod lifecycle;
