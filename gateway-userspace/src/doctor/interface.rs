@@ -29,6 +29,8 @@ pub(crate) struct InterfaceFacts {
     pub(crate) vlans: Vec<String>,
     /// What it is a port of: name and kind.
     pub(crate) controller: Option<(String, String)>,
+    /// Whether this process sees the TC programs of others, which takes privileges.
+    pub(crate) sees_programs: bool,
     /// The programs on its hooks, and the gateways that own them.
     pub(crate) programs: Vec<(HookProgram, Option<String>)>,
 }
@@ -60,6 +62,7 @@ impl InterfaceFacts {
                 let kind = it.kind.clone().unwrap_or_else(|| "interface".to_owned());
                 (it.interface.name.clone(), kind)
             }),
+            sees_programs: datapath::lacking_capabilities().is_empty(),
             programs: programs.map(|it| (it.clone(), owners.get(&it.id).cloned())).collect(),
         })
     }
@@ -253,6 +256,7 @@ fn tc_programs(facts: &InterfaceFacts) -> Finding {
     let programs: Vec<_> = facts.programs.iter().filter(|(it, _)| it.hook != "xdp").collect();
     let others: Vec<_> = others(&programs);
     match (programs.as_slice(), others.as_slice()) {
+        ([], _) if !facts.sees_programs => ok(CHECK, "unknown: only privileged processes see them"),
         ([], _) => ok(CHECK, "none"),
         (_, []) => ok(CHECK, ours(&programs)),
         (_, others) => warning(

@@ -27,10 +27,11 @@ fn a_plain_card_has_nothing_to_complain_of() {
 
 #[test]
 fn what_is_not_known_is_said_to_be_unknown_and_no_fault() {
-    let facts = InterfaceFacts { driver: None, xdp: None, offloads: None, ..card() };
+    let facts =
+        InterfaceFacts { driver: None, xdp: None, offloads: None, sees_programs: false, ..card() };
     let findings = judge(&facts);
     assert!(findings.iter().all(|it| it.verdict == Severity::Ok), "{findings:?}");
-    for check in ["driver", "native-xdp", "offloads"] {
+    for check in ["driver", "native-xdp", "offloads", "tc-programs"] {
         let finding = findings.iter().find(|it| it.check == check).expect("a finding");
         assert!(finding.found.starts_with("unknown"), "{finding:?}");
     }
@@ -151,6 +152,7 @@ fn card() -> InterfaceFacts {
         offloads: Some(Offloads { gro: true, tso: true, ..Offloads::default() }),
         vlans: Vec::new(),
         controller: None,
+        sees_programs: true,
         programs: Vec::new(),
     }
 }
