@@ -210,6 +210,12 @@ impl Model {
         seed::enter(seed, &self.memory.config, &self.memory)
     }
 
+    /// How many half-open flows made room for others, which leaves no record.
+    #[must_use]
+    pub fn recycled(&self) -> u64 {
+        self.memory.half_open.borrow().recycled
+    }
+
     /// Everything that the gateway remembers.
     #[must_use]
     pub fn state(&self) -> State {

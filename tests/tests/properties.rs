@@ -16,13 +16,14 @@ use gateway_common::{
     gateway::find_packet,
     host::{HostKey, Paid, Span},
     packet::{Packet as Parsed, TransportKind},
+    record::FlowRecord,
     tables::Table,
     timeouts::Ticks,
     tuple::{Address, Direction, Family, FlowKey},
     verdict::{Reason, Verdict},
 };
-use mutation::{traffic, travelling};
-use proptest::{collection::vec, option, prelude::*};
+use mutation::{Travelling, traffic, travelling};
+use proptest::{collection::vec, option, prelude::*, sample::Index};
 use tests::{
     model::{Frame, Model},
     packet::Packet,
@@ -145,6 +146,44 @@ proptest! {
         prop_assert_eq!(keys.len(), flows.len());
     }
 
+    /// Every flow that was opened is live, has ended or was recycled silently by the table of half
+    /// open ones; and every end left one record.
+    #[test]
+    fn flows_add_up(
+        frames in vec((travelling_or_swept(), 0_u64..200_000), 1..200),
+        half_open_max in 1_usize..64,
+        allowance in 1_u32..6,
+    ) {
+        let config = Config::new(TICKS_PER_SEC).with_host_limits(allowance, 4);
+        let mut model = Model::new(&config, half_open_max, 16);
+        for (act, wait) in frames {
+            model.advance(Ticks(wait));
+            let keys: Vec<_> = model.state().flows.into_keys().map(|(_, key)| key).collect();
+            match act {
+                Act::Travel(Travelling { direction, frame }) => _ = model.run(direction, &frame),
+                Act::Sweep => keys.iter().for_each(|key| _ = model.reclaim(key)),
+                Act::Forget(which) if !keys.is_empty() => {
+                    prop_assert!(model.forget(which.get(&keys)));
+                }
+                Act::Forget(_) => {}
+            }
+            let (state, records) = (model.state(), model.records());
+            let count = |event: FlowEvent| state.events[event as usize];
+            let ends = FlowEvent::ALL.into_iter().filter(|event| event.is_end());
+            let ended: u64 = ends.clone().map(count).sum();
+            let live = state.flows.len() as u64;
+            prop_assert_eq!(count(FlowEvent::Created), live + ended + model.recycled());
+            prop_assert_eq!(records.len() as u64, ended);
+            for event in ends {
+                let recorded = records.iter().filter(|record| record.event() == Some(event));
+                prop_assert_eq!(recorded.count() as u64, count(event), "{:?}", event);
+            }
+            for (serial, FlowRecord { serial: its, entry, .. }) in (0..).zip(&records) {
+                prop_assert_eq!((serial, true), (*its, entry.outbound.has(mark::ENDED)));
+            }
+        }
+    }
+
     /// RFC6888-REQ-4: no host holds more of the established flows than its share, and what is
     /// counted is what it holds; flows beyond allowances are no more than there are places.
     #[test]
@@ -201,6 +240,22 @@ proptest! {
 }
 
 const SHIM6: u8 = 140;
+
+/// What happens to flows: packets, the sweeper, and operators.
+#[derive(Clone, Debug)]
+enum Act {
+    Travel(Travelling),
+    Sweep,
+    Forget(Index),
+}
+
+fn travelling_or_swept() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        16 => travelling().prop_map(Act::Travel),
+        1 => Just(Act::Sweep),
+        1 => any::<Index>().prop_map(Act::Forget),
+    ]
+}
 
 fn model() -> Model {
     Model::new(&Config::new(TICKS_PER_SEC), 64, 16)

@@ -9,11 +9,13 @@ pub(super) struct Lru<K, V> {
     pub(super) entries: HashMap<K, (u64, V)>,
     uses: u64,
     max: usize,
+    /// How many entries were forgotten to make room.
+    pub(super) recycled: u64,
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
     pub(super) fn new(max: usize) -> Self {
-        Self { entries: HashMap::new(), uses: 0, max }
+        Self { entries: HashMap::new(), uses: 0, max, recycled: 0 }
     }
 
     pub(super) fn values<T>(&self, of: impl Fn(&V) -> T) -> HashMap<K, T> {
@@ -33,6 +35,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Lru<K, V> {
             let oldest = self.entries.iter().min_by_key(|(_, (last_use, _))| *last_use);
             let oldest = *oldest.expect("a table has room for something").0;
             self.entries.remove(&oldest);
+            self.recycled += 1;
         }
         self.entries.insert(key, (self.uses, value));
     }
