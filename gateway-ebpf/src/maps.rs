@@ -172,7 +172,11 @@ impl Tables for Maps {
         // those CPUs, so that the counters stay exact; from here on every lookup finds the new
         // one first.
         if let Some(established) = ESTABLISHED.get_ptr_mut(key).and_then(Slot::new) {
-            slot::carry_over(&established, moved, slot);
+            if !slot::carry_over(&established, moved, slot) {
+                // Whoever ended it meanwhile removes it where it was.
+                _ = ESTABLISHED.remove(key);
+                return Promotion::Exists;
+            }
         }
         _ = HALF_OPEN.remove(key);
         Promotion::Done

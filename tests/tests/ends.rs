@@ -1,6 +1,9 @@
 //! Flows that several CPUs end at the same time, and records that find no room. Needs root.
 
-use std::{sync::Barrier, thread};
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    thread,
+};
 
 use gateway_common::{
     config::Config,
@@ -9,7 +12,7 @@ use gateway_common::{
     limits::RECORDS_BYTES,
     record::FlowRecord,
     tables::Table,
-    timeouts::Ticks,
+    timeouts::{Ticks, TimeoutClass},
     tuple::{Direction, Family, FlowKey},
     verdict::{Reason, Verdict},
 };
@@ -26,6 +29,9 @@ use tests::{
 /// Flows over which two CPUs meet before the records are taken: fewer than the ring has room for.
 const BATCH: u16 = 10_000;
 const BATCHES: u32 = 10;
+/// How long ago flows expired that the sweeper finds: long enough that it may take them, not so long
+/// that it takes them for abandoned.
+const EXPIRED_SECS: u32 = 5;
 
 /// The sweeper reclaims the flow that inside opens again: it ends once, and the new one is there, or
 /// its packet is dropped and the one after it opens it.
@@ -73,8 +79,12 @@ fn a_flow_is_reclaimed_or_deleted() {
             |programs, flow| _ = programs.reclaim(&[flow.key]),
             |programs, flow| _ = programs.forget(&flow.key),
         );
-        let left = race.ended_once(&flows, &[FlowEvent::Expired, FlowEvent::Deleted]).flows;
+        let ways = [FlowEvent::Expired, FlowEvent::Deleted];
+        let State { flows: left, events, .. } = race.ended_once(&flows, &ways);
         assert_eq!(left.len(), 0, "{left:?}");
+        // Each of them was first now and then: they did meet.
+        let first = ways.map(|way| events[way as usize] - race.before.events[way as usize]);
+        assert!(first.iter().all(|&times| times > 0), "{first:?}");
     }
 }
 
@@ -98,8 +108,7 @@ fn a_flow_that_moves_is_deleted() {
         race.meet(
             &flows,
             |programs, flow| {
-                let asked = programs.forget(&flow.key);
-                assert!(asked, "there was a flow all the time: {:?}", flow.key);
+                assert!(programs.forget(&flow.key), "it was there all the time: {:?}", flow.key);
             },
             |programs, flow| _ = programs.run(Program::EgressTc, &flow.out().frame()),
         );
@@ -192,12 +201,14 @@ impl Race {
         Self { programs, before, repeated: 0 }
     }
 
-    /// Flows in a table whose time has been over for long.
+    /// Flows in a table whose time has been over for a few seconds.
     fn expired(&mut self, table: Table) -> Vec<Flow> {
         self.programs.clear();
-        let outbound =
-            FlowHalf { seen: Ticks(1), marks: mark::OPENED, packets: 7, ..FlowHalf::default() };
-        let entry = FlowEntry { outbound, created: Ticks(1), ..FlowEntry::default() };
+        let config = Config::new(TICKS_PER_SEC);
+        let secs = TimeoutClass::UdpUnreplied.rfc_secs() + EXPIRED_SECS;
+        let seen = self.programs.now() - config.ticks(secs);
+        let outbound = FlowHalf { seen, marks: mark::OPENED, packets: 7, ..FlowHalf::default() };
+        let entry = FlowEntry { outbound, created: seen, ..FlowEntry::default() };
         let flows = flows();
         for flow in &flows {
             self.programs.insert(table, &flow.key, &entry);
@@ -213,17 +224,21 @@ impl Race {
         one: impl Fn(&Programs, &Flow) + Sync,
         other: impl Fn(&Programs, &Flow) + Sync,
     ) {
-        let barrier = Barrier::new(2);
-        let (barrier, programs) = (&barrier, &self.programs);
-        let run = |task: &(dyn Fn(&Programs, &Flow) + Sync)| {
-            for flows in flows.chunks(20) {
-                barrier.wait();
-                flows.iter().for_each(|flow| task(programs, flow));
+        let arrived = [AtomicUsize::new(0), AtomicUsize::new(0)];
+        let (arrived, programs) = (&arrived, &self.programs);
+        let run = |own: usize, task: &(dyn Fn(&Programs, &Flow) + Sync)| {
+            for (number, flow) in (1..).zip(flows) {
+                arrived[own].store(number, Ordering::Release);
+                // Whoever waits does not sleep, so that both go on at the same moment.
+                while arrived[1 - own].load(Ordering::Acquire) < number {
+                    thread::yield_now();
+                }
+                task(programs, flow);
             }
         };
         thread::scope(|scope| {
-            scope.spawn(|| run(&one));
-            scope.spawn(|| run(&other));
+            scope.spawn(|| run(0, &one));
+            scope.spawn(|| run(1, &other));
         });
     }
 

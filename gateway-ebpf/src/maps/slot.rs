@@ -154,19 +154,21 @@ pub(super) fn follow(to: &Slot, from: &Slot, update: &FlowUpdate) {
     }
 }
 
-/// Brings to `to` what packets changed in the entry `from` since it was `before`.
+/// Brings to `to` what packets changed in the entry `from` since it was `before`; whether the flow
+/// goes on, since nobody ended it there before it was marked.
 ///
 /// The mark comes first: a packet whose update is not in what is collected here is one that sees
 /// the mark afterwards, and collects itself. Counters are taken out, so nobody adds them twice;
 /// if others were here first, less may be left than was copied before, and the sums wrap back.
 // Not inlined: it is rare, and builds a whole update.
 #[inline(never)]
-pub(super) fn carry_over(to: &Slot, before: &FlowEntry, from: &Slot) {
+pub(super) fn carry_over(to: &Slot, before: &FlowEntry, from: &Slot) -> bool {
+    let mut earlier_marks = 0;
     for direction in Direction::ALL {
         let (old, half) = (before.half(direction), from.half(direction));
         // SAFETY: `half` lies inside the entry, whose fields are aligned; see `Slot`.
         let (packets, bytes, new) = unsafe {
-            atomic::or(&raw mut (*half).marks, mark::MOVED);
+            earlier_marks |= atomic::fetch_or(&raw mut (*half).marks, mark::MOVED);
             let packets = atomic::exchange(&raw mut (*half).packets, 0);
             let bytes = atomic::exchange(&raw mut (*half).bytes, 0);
             (packets, bytes, half.read())
@@ -187,4 +189,5 @@ pub(super) fn carry_over(to: &Slot, before: &FlowEntry, from: &Slot) {
             marks: new.marks & !mark::MOVED,
         });
     }
+    earlier_marks & mark::ENDED == 0
 }
