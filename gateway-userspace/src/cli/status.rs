@@ -58,6 +58,7 @@ fn gateway(context: &Context, name: &GatewayName) -> Result<GatewayView> {
         mode,
         unconfirmed,
         abi_version: config.abi_version,
+        daemon: datapath::has_daemon(&context.bpffs, name),
         uplinks: gateway.uplinks()?.iter().map(uplink).collect(),
         flows: tables::flow_tables(&gateway)?,
         pressure: pressure(&gateway, &events)?,

@@ -74,7 +74,7 @@ const fn advice(event: FlowEvent) -> Option<(&'static str, &'static str)> {
             "the table of established flows was full when a confirmed flow should have moved \
              there; such flows work, but newer ones may push them out",
             "raise 'established_max' in [flows], then detach and attach again; if expired flows \
-             fill the table, 'eigw flow flush' clears it, live flows included",
+             fill the table, start 'eigw run', which removes them",
         )),
         FlowEvent::HostShareFull => Some((
             "an inside host held its whole share of established flows when another one of its \

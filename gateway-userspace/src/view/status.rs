@@ -38,13 +38,15 @@ pub struct UnreadableView {
 pub struct GatewayView {
     /// Its name.
     pub name: String,
-    /// `armed`, `standby` (everything passes, also when nobody confirmed it in time) or `unknown` (no valid configuration: everything
-    /// is dropped).
+    /// `armed`, `standby` (everything passes, also when nobody confirmed it in time) or `unknown` (no
+    /// valid configuration: everything is dropped).
     pub mode: &'static str,
     /// The time left to confirm it; `null` when it stays in any case.
     pub unconfirmed: Option<UnconfirmedView>,
     /// The layout of its maps.
     pub abi_version: u32,
+    /// Whether a daemon looks after it: removes flows whose time is over, and takes their records.
+    pub daemon: bool,
     /// The interfaces it protects.
     pub uplinks: Vec<UplinkView>,
     /// How full the flow tables are.
@@ -148,6 +150,7 @@ mod tests {
             mode: "armed",
             unconfirmed: Some(UnconfirmedView { left_ms: 4_000, overdue: false }),
             abi_version: 2,
+            daemon: true,
             uplinks: vec![uplink],
             flows,
             events: EventsView(vec![(FlowEvent::EstablishedFull, 3)]),
@@ -172,7 +175,7 @@ mod tests {
         let policy_json = serde_json::to_string(&policy).expect("plain data");
         let expected = [
             r#"[{"name":"wan","mode":"armed","#,
-            r#""unconfirmed":{"left_ms":4000,"overdue":false},"abi_version":2,"uplinks":[{"name":"eth0","#,
+            r#""unconfirmed":{"left_ms":4000,"overdue":false},"abi_version":2,"daemon":true,"uplinks":[{"name":"eth0","#,
             r#""ifindex":2,"present":true,"up":true,"hook":"tc","#,
             r#""ingress":{"program_id":17,"attachment":"tcx"},"egress":null}],"#,
             r#""flows":{"half_open":1,"established":2,"half_open_max":1024,"#,

@@ -87,11 +87,13 @@ pub(super) fn policy(policy: &PolicyView) -> String {
 fn gateway(gateway: &GatewayView) -> String {
     let GatewayView { name, mode, abi_version, .. } = gateway;
     format!(
-        "gateway {name}: {mode} (map layout {abi_version})\n{}\n{}\npolicy:     {}\nflows:      {}\n{}{}",
+        "gateway {name}: {mode} (map layout {abi_version})\n{}\n{}\npolicy:     {}\nflows:      \
+         {}\ndaemon:     {}\n{}{}",
         gateway.unconfirmed.map_or(String::new(), |it| unconfirmed(name, it)),
         uplinks(&gateway.uplinks),
         loaded(&gateway.loaded),
         flow_tables(gateway.flows),
+        daemon(gateway.daemon),
         policy(&gateway.policy),
         gateway.pressure.iter().map(pressure).collect::<String>(),
     )
@@ -109,6 +111,15 @@ fn unconfirmed(name: &str, UnconfirmedView { left_ms, overdue }: UnconfirmedView
         "warning: it is detached in {} unless somebody runs 'eigw confirm --name {name}'\n",
         duration(left_ms)
     )
+}
+
+/// Who removes flows whose time is over, in one line.
+const fn daemon(is_there: bool) -> &'static str {
+    if is_there {
+        "runs"
+    } else {
+        "none; expired flows keep their places until 'eigw run' removes them"
+    }
 }
 
 /// Which policy is in force, in one line.
@@ -230,6 +241,7 @@ eth1         11  gone  -     missing  missing
 
 policy:     generation 3, 1 rule, 2 subnets, default route blocked, from /etc/eigw/wan.toml
 flows:      half-open 1 of 1024, established 2 of 4096
+daemon:     runs
 per host:   half-open 128, established 3072
 timeouts:   tcp_syn_sent 4m0s, tcp_syn_received 4m0s, tcp_established 2h4m, tcp_fin_wait 4m0s,
             tcp_close_wait 4m0s, tcp_last_ack 4m0s, tcp_time_wait 2m0s, tcp_closed 4m0s,
@@ -326,6 +338,7 @@ martians:   refused except 10.0.0.0/8, fc00::/7
             mode: "armed",
             unconfirmed: None,
             abi_version: 2,
+            daemon: true,
             uplinks: vec![eth0, eth1],
             flows: FlowTablesView {
                 half_open: 1,

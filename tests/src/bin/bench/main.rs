@@ -15,6 +15,7 @@ mod plot;
 mod report;
 mod rules;
 mod statistics;
+mod sweeper;
 mod throughput;
 
 use std::{
@@ -54,6 +55,8 @@ enum Command {
     Rules(rules::Options),
     /// Kernel memory per flow, of the gateway's maps and of the kernel's connection tracking
     Memory,
+    /// CPU time and memory of the daemon's sweeper, by number of flows
+    Sweeper(sweeper::Options),
     /// TCP throughput through a gateway in network namespaces, with and without firewalls
     Throughput(throughput::Options),
 }
@@ -87,11 +90,13 @@ fn run(cli: &Cli) -> Result<()> {
         Some(Command::Packets(options)) => packets::run(options, &mut tables)?,
         Some(Command::Rules(options)) => rules::run(options, &mut tables)?,
         Some(Command::Memory) => memory::run(&mut tables)?,
+        Some(Command::Sweeper(options)) => sweeper::run(options, &mut tables)?,
         Some(Command::Throughput(options)) => throughput::run(options, &mut tables)?,
         None => {
             packets::run(&defaults()?, &mut tables)?;
             rules::run(&defaults()?, &mut tables)?;
             memory::run(&mut tables)?;
+            sweeper::run(&defaults()?, &mut tables)?;
             throughput::run(&defaults()?, &mut tables)?;
         }
     }

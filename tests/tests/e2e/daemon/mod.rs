@@ -3,6 +3,7 @@
 mod log;
 mod rejects;
 mod serving;
+mod sweeping;
 mod uplinks;
 mod watchdog;
 
