@@ -63,9 +63,15 @@ pub(super) struct Serials {
     first: u64,
     highest: u64,
     count: u64,
+    missing_before: u64,
 }
 
 impl Serials {
+    /// Goes on where so many were known to be missing.
+    pub(super) fn after(missing: u64) -> Self {
+        Self { missing_before: missing, ..Self::default() }
+    }
+
     fn note(&mut self, serial: u64) {
         if self.count == 0 {
             (self.first, self.highest) = (serial, serial);
@@ -77,10 +83,8 @@ impl Serials {
     }
 
     fn missing(&self) -> u64 {
-        if self.count == 0 {
-            return 0;
-        }
-        (self.highest - self.first + 1).saturating_sub(self.count)
+        let span = if self.count == 0 { 0 } else { self.highest - self.first + 1 };
+        self.missing_before + span.saturating_sub(self.count)
     }
 }
 
@@ -98,5 +102,6 @@ mod tests {
         };
         assert_eq!([7, 8, 10, 9].map(&mut after), [0, 0, 1, 0]);
         assert_eq!([14, 15, 6].map(&mut after), [3, 3, 3]);
+        assert_eq!(Serials::after(7).missing(), 7);
     }
 }

@@ -19,7 +19,8 @@ use tracing::error;
 /// detached meanwhile the last of these is missing. [`ended`](Self::ended) comes at any time, in a
 /// pass or between two, soon after the flow ended.
 ///
-/// They should be quick: what they cost counts as the sweeper's own time, and makes it slower.
+/// They should be quick: what they cost counts as the sweeper's own time, and makes it slower. They
+/// must not add ledgers.
 pub trait Ledger: Send {
     /// A pass over the tables begins.
     fn begin(&mut self, _start: &PassStart) {}

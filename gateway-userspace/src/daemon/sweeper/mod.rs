@@ -85,7 +85,7 @@ enum State {
 }
 
 impl Sweeper {
-    /// Begins to sweep, and to take the records.
+    /// Begins to sweep, and to take the records. `sweeping` belongs to this gateway alone.
     ///
     /// # Errors
     /// [`DatapathError::NotAttached`] or [`DatapathError::Damaged`].
@@ -97,14 +97,17 @@ impl Sweeper {
     ) -> Result<Self, DatapathError> {
         let gateway = Gateway::open(bpffs, name)?;
         let now = Instant::now();
+        // What another one did before that failed.
+        let stats = sweeping.stats();
+        let recycled = stats.last_pass.as_ref().map_or(0, |pass| pass.recycled);
         Ok(Self {
             sizes: gateway.table_sizes()?,
             gateway,
             records: Records::open(bpffs, name)?,
             sweeping,
-            stats: SweeperStats::default(),
-            serials: Serials::default(),
-            tally: Tally::default(),
+            serials: Serials::after(stats.records_missing),
+            tally: Tally::after(recycled),
+            stats,
             pace: Pace::new(budget, now),
             is_pressed: false,
             state: State::Resting(FlowBatches::new()),

@@ -26,6 +26,12 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Goes on where so many were known to be recycled.
+    #[must_use]
+    pub fn after(recycled: u64) -> Self {
+        Self { recycled, ..Self::default() }
+    }
+
     /// Begins a pass; `at` was read after `events`.
     pub fn begin(&mut self, events: &[(FlowEvent, u64)], at: Ticks) {
         self.created = count_of(events, |event| event == FlowEvent::Created);
