@@ -6,7 +6,7 @@ use gateway_common::{
 };
 use gateway_userspace::{policy::CompiledPolicy, why};
 use tests::{
-    rows::{Step, check::Machine},
+    rows::{Step, Task, check::Machine},
     state::State,
 };
 
@@ -64,6 +64,10 @@ impl Machine for Asking {
         }
         self.asked += 1;
         verdict
+    }
+
+    fn perform(&mut self, task: &Task) -> usize {
+        self.kernel.perform(task)
     }
 
     fn state(&self) -> State {
