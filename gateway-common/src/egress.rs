@@ -194,11 +194,9 @@ fn open<T: Tables>(
     stored.outbound.marks |= *admission_marks | overflow;
     // Whoever else ends the old flow removes what has its key in a moment, so that nothing may be
     // stored over it.
-    let replace = match replace {
-        Replace::Yes if !ending::make_way(key, now, config, tables) => Replace::No,
-        replace => replace,
-    };
-    match store(replace, key, stored, config, tables) {
+    let may_replace = replace == Replace::Yes && ending::make_way(key, now, config, tables);
+    let how = if may_replace { Replace::Yes } else { Replace::No };
+    match store(how, key, stored, config, tables) {
         Opening::Done => {}
         // The first packets of a flow may leave on two CPUs at once; the loser joins (E151).
         Opening::Exists => {

@@ -24,7 +24,7 @@ mod tests;
 /// have found it live has been dealt with.
 pub const GRACE_SECS: u32 = 1;
 
-/// After which time an expired entry is removed even though somebody else is about to, in seconds.
+/// After which time nobody is believed to be about to remove an expired entry any more, in seconds.
 /// That never happens but to an entry whose mark was meant for its predecessor in the same memory.
 const ABANDONED_SECS: u32 = 60;
 
@@ -63,7 +63,8 @@ impl FlowEntry {
 #[inline(always)]
 pub fn end<T: Tables>(flow: &FlowKey, event: FlowEvent, tables: &T) -> bool {
     let mut was_there = false;
-    for table in [Table::Established, Table::HalfOpen] {
+    // Once more at the end: it may have moved after the first look.
+    for table in [Table::Established, Table::HalfOpen, Table::Established] {
         if let Some(slot) = tables.find(table, flow) {
             was_there |= end_in(table, flow, &slot, event, tables);
         }
@@ -114,11 +115,15 @@ fn reclaim_in<T: Tables>(
     if now < deadline + config.ticks(GRACE_SECS) {
         return false;
     }
-    if !slot.claim() && now < deadline + config.ticks(ABANDONED_SECS) {
-        return false;
+    if slot.claim() {
+        finish(table, flow, slot, event, tables);
+        return true;
     }
-    finish(table, flow, slot, event, tables);
-    true
+    // For a later run: now somebody may indeed be about to remove it.
+    if now >= deadline + config.ticks(ABANDONED_SECS) {
+        slot.disclaim();
+    }
+    false
 }
 
 /// Leaves the record of a flow that is the caller's to end, and removes it.
@@ -139,10 +144,9 @@ pub fn make_way<T: Tables>(flow: &FlowKey, now: Ticks, config: &Config, tables: 
     for table in [Table::Established, Table::HalfOpen] {
         if let Some(slot) = tables.find(table, flow) {
             let entry = slot.read();
-            let event = match entry.natural_end(flow) {
-                FlowEvent::Expired if entry.is_live(flow, now, config) => FlowEvent::Replaced,
-                event => event,
-            };
+            let natural_end = entry.natural_end(flow);
+            let is_in_use = natural_end == FlowEvent::Expired && entry.is_live(flow, now, config);
+            let event = if is_in_use { FlowEvent::Replaced } else { natural_end };
             if slot.claim() {
                 leave_record(flow, &slot, event, tables);
             } else if table == Table::HalfOpen {

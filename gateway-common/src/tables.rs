@@ -94,6 +94,9 @@ pub trait FlowSlot {
     /// Sets [`mark::ENDED`](crate::flow::mark::ENDED), and tells whether that falls to the caller:
     /// nobody else did, and the flow has not moved elsewhere.
     fn claim(&self) -> bool;
+
+    /// Takes [`mark::ENDED`](crate::flow::mark::ENDED) back.
+    fn disclaim(&self);
 }
 
 /// The packet logic's surroundings.

@@ -33,6 +33,17 @@ pub(crate) unsafe fn or(target: *mut u32, bits: u32) {
     }
 }
 
+/// # Safety
+///
+/// `target` must point to an aligned word in a map value.
+#[inline(always)]
+pub(crate) unsafe fn and(target: *mut u32, bits: u32) {
+    // SAFETY: one atomic instruction on memory that the caller vouches for.
+    unsafe {
+        asm!("lock *(u32 *)({target} + 0) &= {bits}", target = in(reg) target, bits = in(wreg) bits);
+    }
+}
+
 /// Sets bits and returns what was there before.
 ///
 /// # Safety

@@ -319,6 +319,12 @@ impl FlowSlot for Slot {
         is_ours
     }
 
+    fn disclaim(&self) {
+        let mut entry = self.0.get();
+        entry.outbound.marks &= !mark::ENDED;
+        self.0.set(entry);
+    }
+
     fn renew(&self, generation: u32) {
         self.0.set(FlowEntry { generation, ..self.0.get() });
     }

@@ -29,9 +29,16 @@ use tests::{
 /// Flows over which two CPUs meet before the records are taken: fewer than the ring has room for.
 const BATCH: u16 = 10_000;
 const BATCHES: u32 = 10;
-/// How long ago flows expired that the sweeper finds: long enough that it may take them, not so long
-/// that it takes them for abandoned.
-const EXPIRED_SECS: u32 = 5;
+/// How long ago flows expired that the sweeper finds, in turn: long enough that it may take them, and
+/// so long that it takes one that somebody else is about to end for abandoned.
+const EXPIRED_SECS: [u32; 2] = [5, 600];
+
+/// Each of [`EXPIRED_SECS`] with each table, over and over.
+fn turns(count: usize) -> impl Iterator<Item = (u32, Table)> {
+    let tables = [Table::HalfOpen, Table::Established];
+    let turns = EXPIRED_SECS.into_iter().flat_map(move |secs| tables.map(|table| (secs, table)));
+    turns.cycle().take(count)
+}
 
 /// The sweeper reclaims the flow that inside opens again: it ends once, and the new one is there, or
 /// its packet is dropped and the one after it opens it.
@@ -39,8 +46,8 @@ const EXPIRED_SECS: u32 = 5;
 fn a_flow_is_reclaimed_or_reopened() {
     let mut race = Race::new();
     let mut refused = 0;
-    for table in [Table::HalfOpen, Table::Established].into_iter().cycle().take(BATCHES as usize) {
-        let flows = race.expired(table);
+    for (secs, table) in turns(BATCHES as usize) {
+        let flows = race.expired(table, secs);
         let verdicts_before = race.programs.state().verdicts;
         race.meet(
             &flows,
@@ -72,8 +79,8 @@ fn a_flow_is_reclaimed_or_reopened() {
 #[test]
 fn a_flow_is_reclaimed_or_deleted() {
     let mut race = Race::new();
-    for table in [Table::HalfOpen, Table::Established] {
-        let flows = race.expired(table);
+    for (secs, table) in turns(4) {
+        let flows = race.expired(table, secs);
         race.meet(
             &flows,
             |programs, flow| _ = programs.reclaim(&[flow.key]),
@@ -201,11 +208,11 @@ impl Race {
         Self { programs, before, repeated: 0 }
     }
 
-    /// Flows in a table whose time has been over for a few seconds.
-    fn expired(&mut self, table: Table) -> Vec<Flow> {
+    /// Flows in a table whose time has been over for this many seconds.
+    fn expired(&mut self, table: Table, secs: u32) -> Vec<Flow> {
         self.programs.clear();
         let config = Config::new(TICKS_PER_SEC);
-        let secs = TimeoutClass::UdpUnreplied.rfc_secs() + EXPIRED_SECS;
+        let secs = TimeoutClass::UdpUnreplied.rfc_secs() + secs;
         let seen = self.programs.now() - config.ticks(secs);
         let outbound = FlowHalf { seen, marks: mark::OPENED, packets: 7, ..FlowHalf::default() };
         let entry = FlowEntry { outbound, created: seen, ..FlowEntry::default() };

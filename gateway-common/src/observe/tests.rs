@@ -6,6 +6,8 @@ use crate::{
     tuple::{Address, VlanPath},
 };
 
+const TICKS_PER_SEC: u32 = 250;
+
 const KEY: FlowKey = FlowKey {
     inside: Address([0x2a, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]),
     outside: Address([0x2a, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
@@ -239,4 +241,62 @@ fn a_frame_that_was_not_parsed_is_recorded_as_bytes() {
 fn numbers_that_nobody_wrote_mean_nothing() {
     let broken = PacketRecord { reason: 9_999, direction: 2, ..record(Direction::Inbound) };
     assert_eq!((broken.reason(), broken.direction()), (None, None));
+}
+
+#[test]
+fn a_limit_is_kept_in_the_long_run_and_allows_a_burst() {
+    for per_sec in [1, 7, 250, 1_000, 100_000] {
+        let watch = Watch::everything(want::DROPS).limited(per_sec, TICKS_PER_SEC);
+        let mut paid = Paid::default();
+        let mut reported = |ticks: u64| {
+            let mut count = 0;
+            while let Some(next) = watch.pay(paid, Ticks(1_000_000 + ticks)) {
+                (paid, count) = (next, count + 1);
+            }
+            count
+        };
+        let burst = reported(0);
+        // What one costs is rounded up to a fraction of a tick.
+        assert!((per_sec * 99 / 100..=per_sec).contains(&burst), "{burst} of {per_sec}");
+        let secs = 100;
+        let later: u32 = (1..=secs * u64::from(TICKS_PER_SEC)).map(&mut reported).sum();
+        let expected = per_sec * 100;
+        assert!((expected * 99 / 100..=expected).contains(&later), "{later} of {expected}");
+    }
+}
+
+#[test]
+fn everything_is_wanted_but_what_is_left_out() {
+    let all = Watch::everything(want::DROPS | want::PASSES);
+    let mut record = record(Direction::Inbound);
+    for &reason in Reason::ALL {
+        record.reason = reason as u32;
+        let is_wanted = |watch: &Watch, is_parsed| {
+            let wanted = wanted(reason.verdict());
+            watch.wants_packet(&record, &Sight { reason: record.reason, wanted, is_parsed })
+        };
+        assert!(is_wanted(&all, 0) && is_wanted(&all, 1), "{}", reason.name());
+        assert!(is_wanted(&all.about(&[reason]), 1), "{}", reason.name());
+        let others: Vec<_> = Reason::ALL.iter().copied().filter(|&other| other != reason).collect();
+        assert!(!is_wanted(&all.about(&others), 1), "{}", reason.name());
+        let drops = Watch::everything(want::DROPS);
+        assert_eq!(is_wanted(&drops, 1), matches!(reason.verdict(), Verdict::Drop));
+        let about_tcp = Watch { protocol: 6, ..all };
+        assert!(!is_wanted(&about_tcp, 0), "what was not parsed has no protocol");
+    }
+}
+
+#[test]
+fn only_what_a_rule_with_log_decided_is_logged() {
+    let watch = Watch::everything(want::LOGGED);
+    for &reason in Reason::ALL {
+        for log in [false, true] {
+            let outcome = Outcome { reason, packets: 1, bytes: 60, is_parsed: true };
+            let sight = Sight::of(&outcome).after(&Decision { log, ..Decision::default() });
+            let is_wanted = watch.wants_packet(&record(Direction::Inbound), &sight);
+            assert_eq!(is_wanted, log && reason.is_of_rule(), "{}", reason.name());
+            let watch = Watch::everything(want::DROPS | want::PASSES);
+            assert!(watch.wants_packet(&record(Direction::Inbound), &sight), "{}", reason.name());
+        }
+    }
 }

@@ -50,6 +50,13 @@ impl FlowSlot for Slot {
     }
 
     #[inline(always)]
+    fn disclaim(&self) {
+        let half = self.half(Direction::Outbound);
+        // SAFETY: an aligned word of a map value; see `Slot`.
+        unsafe { atomic::and(&raw mut (*half).marks, !mark::ENDED) }
+    }
+
+    #[inline(always)]
     fn renew(&self, generation: u32) {
         let entry = self.0.as_ptr();
         // SAFETY: an aligned word of a map value; see `Slot`.

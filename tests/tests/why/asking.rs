@@ -6,7 +6,7 @@ use gateway_common::{
 };
 use gateway_userspace::{policy::CompiledPolicy, why};
 use tests::{
-    rows::{Step, Task, check::Machine},
+    rows::{Step, check::Machine, errand::Task},
     state::State,
 };
 

@@ -68,11 +68,11 @@ fn make_ends(road: &Road) -> usize {
         out(brief(FlowEvent::Expired as u8, port).out());
 
         let reset = tcp(FlowEvent::Reset, port);
-        [syn(&reset), syn_ack(&reset), ack(&reset), rst(&reset)].map(pass);
+        [syn(&reset), syn_ack(&reset), ack(&reset), rst(&reset)].into_iter().for_each(pass);
 
         let closed = tcp(FlowEvent::Closed, port);
-        [syn(&closed), syn_ack(&closed), ack(&closed)].map(pass);
-        fin(&closed).map(pass);
+        [syn(&closed), syn_ack(&closed), ack(&closed)].into_iter().for_each(pass);
+        fin(&closed).into_iter().for_each(pass);
 
         let deleted = udp(FlowEvent::Deleted, port);
         out(deleted.out());

@@ -63,6 +63,7 @@ impl Road {
                 tables,
                 hosts,
                 config: &config(),
+                confirm_secs: None,
                 policy: &NewPolicy::default(),
                 seed: false,
             })

@@ -60,6 +60,7 @@ impl Filled {
                 tables: sizes,
                 hosts: HostLimits::default(),
                 config: &config,
+                confirm_secs: None,
                 policy: &NewPolicy::default(),
                 seed: false,
             })
