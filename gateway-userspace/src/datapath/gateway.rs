@@ -35,7 +35,7 @@ use super::{
     status, sys,
 };
 
-pub use self::batches::FlowBatches;
+pub use self::batches::{FlowBatch, FlowBatches};
 
 type FlowTable = HashMap<MapData, FlowKey, FlowEntry>;
 type HostTable = HashMap<MapData, HostKey, u64>;

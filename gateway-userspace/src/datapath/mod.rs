@@ -60,7 +60,7 @@ pub use confirm::{Retraction, Unconfirmed, confirm, retract, unconfirmed};
 pub use daemon::{DaemonLock, has_daemon};
 pub use detach::{DetachOutcome, detach, detach_all};
 pub use error::DatapathError;
-pub use gateway::{FlowBatches, Gateway, TableSizes, list};
+pub use gateway::{FlowBatch, FlowBatches, Gateway, TableSizes, list};
 pub use hook::{HookChoice, IngressHook, TcChoice, TcMeans};
 pub use hosts::{HostLimits, HostShares};
 pub use live::{LiveTables, share};

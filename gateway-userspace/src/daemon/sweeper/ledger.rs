@@ -127,10 +127,12 @@ impl Ledgers {
     }
 
     /// Shows some flows to all that saw the pass begin.
-    pub(super) fn flows<'a>(&self, flows: impl Iterator<Item = FlowSight<'a>> + Clone) {
+    pub(super) fn flows(&self, flows: &[FlowSight<'_>]) {
         self.tell(|member, ledger| {
             if member.is_in_pass {
-                flows.clone().for_each(|flow| ledger.flow(&flow));
+                for flow in flows {
+                    ledger.flow(flow);
+                }
             }
         });
     }
@@ -251,7 +253,7 @@ mod tests {
         let (key, entry) = (FlowKey::default(), FlowEntry::default());
         let (table, at) = (Table::HalfOpen, Ticks(1));
         let sight = FlowSight { table, key: &key, entry: &entry, is_live: true, at };
-        ledgers.flows(std::iter::repeat_n(sight, count));
+        ledgers.flows(&vec![sight; count]);
     }
 
     fn start(number: u64) -> PassStart {

@@ -81,7 +81,7 @@ pub struct Sweeper {
 
 enum State {
     Resting(FlowBatches),
-    Passing(Pass),
+    Passing(Box<Pass>),
 }
 
 impl Sweeper {
@@ -148,8 +148,8 @@ impl Sweeper {
     /// Takes what records there are.
     pub fn close(mut self) {
         // Not without end: others may go on writing.
-        let rounds = RECORDS_BYTES / size_of::<FlowRecord>() / drain::TAKEN_MAX as usize + 1;
-        for _ in 0..rounds {
+        let waiting_max = (RECORDS_BYTES / size_of::<FlowRecord>()) as u64;
+        for _ in 0..=waiting_max / drain::TAKEN_MAX {
             if Waiting::of(self.drain()) != Waiting::TooMany {
                 break;
             }
@@ -183,13 +183,13 @@ impl Sweeper {
             }
             State::Resting(batches) => {
                 let number = self.stats.passes;
-                Pass::begin(number, batches, &self.gateway, ledgers, &mut self.tally)?
+                Box::new(Pass::begin(number, batches, &self.gateway, ledgers, &mut self.tally)?)
             }
             State::Passing(pass) => pass,
         };
         let entries_before = pass.entries;
         let Some(over) = pass.next(&self.gateway, ledgers, &mut self.tally)? else {
-            return self.finish(pass).map(|()| None);
+            return self.finish(*pass).map(|()| None);
         };
         self.stats.entries += pass.entries - entries_before;
         let (reclaimed, waiting) = self.reclaim(&over)?;

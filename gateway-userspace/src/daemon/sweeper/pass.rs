@@ -18,7 +18,7 @@ use super::{
     ledger::{FlowSight, Ledgers, PassStart, PassSummary, TableCount},
     tally::Tally,
 };
-use crate::datapath::{DatapathError, FlowBatches, Gateway, TableSizes};
+use crate::datapath::{DatapathError, FlowBatch, FlowBatches, Gateway, TableSizes};
 
 /// Flows whose time is over are many when they take more than a table's places divided by this.
 pub(super) const PRESSING_DIVISOR: u64 = 16;
@@ -73,7 +73,9 @@ impl Pass {
         ledgers: &Ledgers,
         tally: &mut Tally,
     ) -> Result<Option<Vec<FlowKey>>, DatapathError> {
-        let Some((table, keys, entries)) = self.batches.next(gateway)? else { return Ok(None) };
+        let Some(FlowBatch { table, keys, entries }) = self.batches.next(gateway)? else {
+            return Ok(None);
+        };
         // Asked again each time: a reload changes timeouts.
         let (at, config) = (gateway.now()?, gateway.config()?);
         let count = match table {
@@ -95,7 +97,7 @@ impl Pass {
             }
         }
         self.entries += keys.len() as u64;
-        ledgers.flows(sights.iter().copied());
+        ledgers.flows(&sights);
         Ok(Some(over))
     }
 

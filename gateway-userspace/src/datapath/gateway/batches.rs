@@ -15,6 +15,17 @@ pub struct FlowBatches {
     entries: sys::Batches<FlowKey, FlowEntry>,
 }
 
+/// Flows of one table.
+#[derive(Clone, Copy, Debug)]
+pub struct FlowBatch<'a> {
+    /// The table.
+    pub table: Table,
+    /// Their keys.
+    pub keys: &'a [FlowKey],
+    /// As many entries.
+    pub entries: &'a [FlowEntry],
+}
+
 impl FlowBatches {
     /// The most flows of a batch, but for tables in which very many share a bucket.
     pub const FLOWS: usize = sys::BATCH_ENTRIES;
@@ -31,16 +42,12 @@ impl FlowBatches {
         self.entries.rewind();
     }
 
-    /// The next flows of one table, live or expired: their keys, and as many entries. `None` at the
-    /// end of the second table. There may be batches without any flows. Reading changes nothing: no
+    /// The next flows of one table, live or expired. `None` at the end of the second table. There may be batches without any flows. Reading changes nothing: no
     /// flow is refreshed or evicted.
     ///
     /// # Errors
     /// [`DatapathError::Map`].
-    pub fn next(
-        &mut self,
-        gateway: &Gateway,
-    ) -> Result<Option<(Table, &[FlowKey], &[FlowEntry])>, DatapathError> {
+    pub fn next(&mut self, gateway: &Gateway) -> Result<Option<FlowBatch<'_>>, DatapathError> {
         if self.table == Table::HalfOpen && self.entries.is_over() {
             self.entries.rewind();
             self.table = Table::Established;
@@ -52,7 +59,7 @@ impl FlowBatches {
         };
         let batch = self.entries.next(map.map().fd().as_fd());
         let batch = batch.map_err(|source| reading(name)(MapError::IoError(source)))?;
-        Ok(batch.map(|(keys, entries)| (table, keys, entries)))
+        Ok(batch.map(|(keys, entries)| FlowBatch { table, keys, entries }))
     }
 }
 
