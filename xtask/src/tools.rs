@@ -11,10 +11,11 @@ struct Tool {
     reason: &'static str,
 }
 
-const TEST_TOOLS: [Tool; 6] = [
+const TEST_TOOLS: [Tool; 7] = [
     tool("ip", "iproute2", "makes the network namespaces, links and routes of every topology"),
     tool("tc", "iproute2", "shows what is attached beside the gateway"),
     tool("ethtool", "ethtool", "switches offloads of test links on and off"),
+    tool("tshark", "tshark", "reads captures of dropped packets back"),
     tool("nft", "nftables", "is what the benchmark compares the gateway with"),
     tool("dpkg-shlibdeps", "dpkg-dev", "finds what the Debian package depends on"),
     tool("mmdebstrap", "mmdebstrap", "makes the clean Debian that packages are tried in"),

@@ -7,11 +7,14 @@ mod completions;
 mod confirm;
 mod detach;
 mod doctor;
+mod drop;
 mod failure;
 mod flow;
 mod guard;
 mod lockout;
 mod man;
+mod observe;
+mod parties;
 mod reload;
 mod rule;
 mod run;
@@ -83,6 +86,7 @@ enum Command {
     Check(check::CheckArgs),
     Status(status::StatusArgs),
     Flow(flow::FlowArgs),
+    Drop(drop::DropArgs),
     Rule(rule::RuleArgs),
     Subnet(subnet::SubnetArgs),
     Stats(stats::StatsArgs),
@@ -163,7 +167,8 @@ impl Cli {
             Command::Confirm(args) => View::Confirm(confirm::run(&context, &args)?),
             Command::Check(args) => View::Check(Box::new(check::run(&context, &args)?)),
             Command::Status(args) => View::Status(status::run(&context, &args)?),
-            Command::Flow(args) => flow::run(&context, &args)?,
+            Command::Flow(args) => return flow::run(&context, &args, output),
+            Command::Drop(args) => return drop::run(&context, &args, output),
             Command::Rule(args) => View::RuleList(rule::run(&context, &args)?),
             Command::Subnet(args) => View::SubnetList(subnet::run(&context, &args)?),
             Command::Stats(args) => return stats::run(&context, &args, output),

@@ -1,5 +1,6 @@
 //! The only place that prints.
 
+pub mod pcapng;
 mod plain;
 mod table;
 mod units;
@@ -21,6 +22,15 @@ pub enum Format {
     Json,
     /// One indented JSON document.
     JsonPretty,
+}
+
+/// A list whose lines are written one by one, so that its columns have fixed widths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GrowingList {
+    /// Of packets.
+    Packets,
+    /// Of what happens to flows.
+    FlowEvents,
 }
 
 /// Where answers go.
@@ -72,6 +82,29 @@ impl<W: Write> Output<W> {
             text.push('\n');
         }
         self.writer.write_all(text.as_bytes())?;
+        self.writer.flush()
+    }
+
+    /// Whether answers are for people.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.format == Format::Plain
+    }
+
+    /// Writes what stands above a list that grows while it is read, where people read it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::print`].
+    pub fn head(&mut self, list: GrowingList) -> io::Result<()> {
+        if self.format != Format::Plain {
+            return Ok(());
+        }
+        let headings = match list {
+            GrowingList::Packets => plain::packet_headings(),
+            GrowingList::FlowEvents => plain::flow_event_headings(),
+        };
+        self.writer.write_all(headings.as_bytes())?;
         self.writer.flush()
     }
 

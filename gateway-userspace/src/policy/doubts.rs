@@ -25,10 +25,6 @@ pub fn of(policy: &Policy) -> Vec<Problem> {
     }));
     doubts.extend(unreachable_rules(policy, &void));
     doubts.extend(rules_outside_subnets(policy));
-    doubts.extend(policy.rules.iter().filter(|rule| rule.log).map(|rule| {
-        let message = "'log' is noted, but this version writes no log of what rules decide";
-        Problem::new(rule.line, message)
-    }));
     doubts
 }
 

@@ -4,7 +4,9 @@
 mod actions;
 mod doctor;
 mod flow;
+mod flow_event;
 mod hits;
+mod packet;
 mod policy;
 mod pressure;
 mod reload;
@@ -21,8 +23,10 @@ pub use actions::{
 };
 pub use doctor::{DoctorView, InterfaceFindingsView};
 pub use flow::{FlowCountView, FlowListView, FlowView, FlowsRemovedView};
+pub use flow_event::FlowEventView;
 pub(crate) use hits::age_ms;
 pub use hits::{FlowSumView, RuleHitsView, RuleListView, SubnetHitsView, SubnetListView};
+pub use packet::{MissingView, Names, PacketView};
 pub use policy::{AllowView, MartiansView, PolicyView, TimeoutsView};
 pub use pressure::{HostView, PressureView};
 pub use reload::{EndingFlowView, PolicySizeView, ReloadPreviewView, ReloadView, RuleRefView};
@@ -78,8 +82,17 @@ pub enum View {
     Why(Box<WhyView>),
     /// Of `doctor`.
     Doctor(DoctorView),
+    /// Of `drop watch`, for each packet.
+    Packet(Box<PacketView>),
+    /// Of `flow watch`, for each event.
+    FlowEvent(Box<FlowEventView>),
+    /// Of both, at the end and whenever more is missing.
+    Missing(MissingView),
     /// Of `man`.
     Man(ManView),
     /// Of `completions`.
     Text(TextView),
 }
+
+#[cfg(test)]
+pub(crate) use packet::tests as packet_tests;

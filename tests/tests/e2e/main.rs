@@ -24,6 +24,7 @@ mod stream;
 mod traffic;
 mod unsolicited;
 mod vlan;
+mod watch;
 mod why;
 
 /// Runs a test once in every ingress hook: the function takes the hook.

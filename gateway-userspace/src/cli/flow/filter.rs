@@ -5,32 +5,15 @@ use gateway_common::{
     flow::{FlowEntry, FlowState},
     tuple::FlowKey,
 };
-use ipnet::IpNet;
 
-use crate::{
-    cli::values::{address_prefix, protocol_number},
-    settings::prefix,
-};
+use crate::cli::parties::Parties;
 
 /// Conditions that a flow must all meet.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
 pub(super) struct Filter {
-    /// Only flows of this protocol, by name or number
-    #[arg(long, global = true, value_name = "PROTO", value_parser = protocol_number)]
-    proto: Option<u8>,
-    /// Only flows of these inside addresses
-    #[arg(long, global = true, value_name = "ADDR[/LEN]", value_parser = address_prefix)]
-    local: Option<IpNet>,
-    /// Only flows to these outside addresses
-    #[arg(long, global = true, value_name = "ADDR[/LEN]", value_parser = address_prefix)]
-    remote: Option<IpNet>,
-    /// Only flows from this inside port
-    #[arg(long, global = true, value_name = "PORT")]
-    local_port: Option<u16>,
-    /// Only flows to this outside port
-    #[arg(long, global = true, value_name = "PORT")]
-    remote_port: Option<u16>,
+    #[command(flatten)]
+    pub(super) parties: Parties,
     /// Only flows in this state
     #[arg(long, global = true, value_name = "STATE", value_parser = states())]
     state: Option<String>,
@@ -44,11 +27,7 @@ impl Filter {
 
     /// Whether the flow meets every condition.
     pub(super) fn matches(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
-        self.proto.is_none_or(|proto| proto == key.protocol)
-            && self.local.is_none_or(|local| prefix::contains(&local, key.inside))
-            && self.remote.is_none_or(|remote| prefix::contains(&remote, key.outside))
-            && self.local_port.is_none_or(|port| port == key.inside_port)
-            && self.remote_port.is_none_or(|port| port == key.outside_port)
+        self.parties.match_key(key)
             && self.state.as_deref().is_none_or(|state| state == entry.state(key).name())
     }
 }
@@ -75,59 +54,17 @@ mod tests {
     }
 
     #[test]
-    fn each_condition_matches_its_own_field() {
-        let prefix = |text: &str| prefix::parse(text).expect("valid prefix");
-        let rows: [(&str, Filter, Filter); 7] = [
-            (
-                "proto",
-                Filter { proto: Some(17), ..Filter::default() },
-                Filter { proto: Some(6), ..Filter::default() },
-            ),
-            (
-                "local",
-                Filter { local: Some(prefix("192.0.2.0/24")), ..Filter::default() },
-                Filter { local: Some(prefix("198.51.100.53")), ..Filter::default() },
-            ),
-            (
-                "local of the other family",
-                Filter { local: Some(prefix("0.0.0.0/0")), ..Filter::default() },
-                Filter { local: Some(prefix("::/0")), ..Filter::default() },
-            ),
-            (
-                "remote",
-                Filter { remote: Some(prefix("198.51.100.53")), ..Filter::default() },
-                Filter { remote: Some(prefix("192.0.2.0/24")), ..Filter::default() },
-            ),
-            (
-                "local-port",
-                Filter { local_port: Some(40_000), ..Filter::default() },
-                Filter { local_port: Some(53), ..Filter::default() },
-            ),
-            (
-                "remote-port",
-                Filter { remote_port: Some(53), ..Filter::default() },
-                Filter { remote_port: Some(40_000), ..Filter::default() },
-            ),
-            (
-                "state",
-                Filter { state: Some("replied".to_owned()), ..Filter::default() },
-                Filter { state: Some("unreplied".to_owned()), ..Filter::default() },
-            ),
-        ];
+    fn the_state_and_the_parties_must_match() {
         let (key, entry) = dns();
-        for (name, matching, failing) in rows {
-            assert!(matching.matches(&key, &entry), "{name}");
-            assert!(!failing.matches(&key, &entry), "{name}");
-            assert!(!matching.is_empty(), "{name}");
+        let in_state = |state: &str| Filter { state: Some(state.to_owned()), ..Filter::default() };
+        assert!(in_state("replied").matches(&key, &entry));
+        assert!(!in_state("unreplied").matches(&key, &entry));
+        let of_proto = |proto| Parties { proto: Some(proto), ..Parties::default() };
+        for (proto, matches) in [(17, true), (6, false)] {
+            let filter = Filter { parties: of_proto(proto), ..in_state("replied") };
+            assert_eq!(filter.matches(&key, &entry), matches);
+            assert!(!filter.is_empty());
         }
-    }
-
-    #[test]
-    fn all_conditions_must_hold() {
-        let (key, entry) = dns();
-        let both = Filter { proto: Some(17), remote_port: Some(53), ..Filter::default() };
-        assert!(both.matches(&key, &entry));
-        assert!(!Filter { proto: Some(6), ..both }.matches(&key, &entry));
     }
 
     /// A query from 192.0.2.1 to 198.51.100.53 that was answered.

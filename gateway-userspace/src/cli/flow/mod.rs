@@ -2,14 +2,23 @@
 
 mod filter;
 mod table;
+mod watch;
+
+use std::io::Write;
 
 use clap::{Args, Subcommand};
 use filter::Filter;
 pub(super) use table::LiveFlows;
 
-use super::{Context, Failure, Result, select, values};
+use self::watch::FlowWatcher;
+use super::{
+    Context, Failure, Result,
+    observe::{self, rate},
+    select, values,
+};
 use crate::{
     datapath::GatewayName,
+    output::Output,
     view::{FlowCountView, FlowListView, FlowsRemovedView, View},
 };
 
@@ -40,17 +49,41 @@ enum FlowCommand {
     Delete,
     /// Delete all flows, also what is left of expired ones
     Flush,
+    /// Show flows that match the filters as they begin, change their state and end, until
+    /// interrupted
+    Watch {
+        /// Show the flows that are there already first
+        #[arg(long)]
+        existing: bool,
+        /// At most so many events a second; 0 is no limit
+        #[arg(long, value_name = "N", default_value = "0", value_parser = rate)]
+        rate: u32,
+        /// End after so many events
+        #[arg(long, value_name = "N")]
+        count: Option<u64>,
+    },
 }
 
-pub(super) fn run(context: &Context, args: &FlowArgs) -> Result<View> {
+pub(super) fn run<W: Write>(
+    context: &Context,
+    args: &FlowArgs,
+    output: &mut Output<W>,
+) -> Result<()> {
     let FlowArgs { filter, .. } = args;
     let command = args.command.unwrap_or(FlowCommand::Show);
     check_filter(command, filter)?;
-    let gateway = select::open(context, args.name.as_ref())?;
+    let name = args.name.as_ref();
+    if let FlowCommand::Watch { existing, rate, count } = command {
+        let mut watcher = FlowWatcher::new(filter, existing, rate, count, output);
+        return observe::run(context, name, &mut watcher);
+    }
+    let gateway = select::open(context, name)?;
     let flows = LiveFlows::read(&gateway)?.matching(filter);
     let name = gateway.name().to_string();
-    Ok(match command {
-        FlowCommand::Show => View::FlowList(FlowListView { flows: flows.views() }),
+    let view = match command {
+        FlowCommand::Show | FlowCommand::Watch { .. } => {
+            View::FlowList(FlowListView { flows: flows.views() })
+        }
         FlowCommand::Count => View::FlowCount(FlowCountView { name, count: flows.len() }),
         FlowCommand::Get => View::Flow(flows.only()?),
         FlowCommand::Delete => {
@@ -59,7 +92,8 @@ pub(super) fn run(context: &Context, args: &FlowArgs) -> Result<View> {
         FlowCommand::Flush => {
             View::FlowsRemoved(FlowsRemovedView { name, deleted: flows.flush(&gateway)? })
         }
-    })
+    };
+    Ok(output.print(&view)?)
 }
 
 /// Refuses what is most likely a slip, before anything is touched.
@@ -82,7 +116,8 @@ fn check_filter(command: FlowCommand, filter: &Filter) -> Result<()> {
             | FlowCommand::Count
             | FlowCommand::Get
             | FlowCommand::Delete
-            | FlowCommand::Flush,
+            | FlowCommand::Flush
+            | FlowCommand::Watch { .. },
             _,
         ) => Ok(()),
     }

@@ -8,9 +8,12 @@ mod reload;
 mod ruleset;
 mod stats;
 mod status;
+mod watch;
 mod why;
 
 use crate::view::View;
+
+pub(super) use watch::{flow_event_headings, packet_headings};
 
 /// The answer as text that ends in a line feed, unless it is empty.
 pub(super) fn render(view: &View) -> String {
@@ -32,6 +35,9 @@ pub(super) fn render(view: &View) -> String {
         View::Rates(view) => stats::rates(view),
         View::Why(view) => why::why(view),
         View::Doctor(view) => doctor::doctor(view),
+        View::Packet(view) => watch::packet(view),
+        View::FlowEvent(view) => watch::flow_event(view),
+        View::Missing(view) => watch::missing(view),
         View::Man(view) => actions::man(view),
         View::Text(view) => view.text.clone(),
     }

@@ -141,13 +141,3 @@ fn doubts_of(text: &str) -> Vec<String> {
     let doubts = doubts::of(&policy(text));
     doubts.iter().map(|doubt| format!("{}: {}", doubt.line, doubt.message)).collect()
 }
-
-#[test]
-fn nobody_relies_on_a_log_that_is_not_written() {
-    let logged = policy("[[rule]]\ndirection = 'in'\naction = 'deny'\nlog = true\n");
-    let doubts = doubts::of(&logged);
-    assert_eq!(doubts.len(), 1, "{doubts:?}");
-    assert!(doubts[0].message.contains("'log' is noted"), "{doubts:?}");
-    let silent = policy("[[rule]]\ndirection = 'in'\naction = 'deny'\nlog = false\n");
-    assert_eq!(doubts::of(&silent), []);
-}
