@@ -74,11 +74,23 @@ mod tests {
             ("nothing", Parties::default(), true),
             ("proto", Parties { proto: Some(17), ..Parties::default() }, true),
             ("proto", Parties { proto: Some(6), ..Parties::default() }, false),
-            ("local", Parties { local: prefix("192.0.2.0/24"), ..Parties::default() }, true),
-            ("local", Parties { local: prefix("198.51.100.53"), ..Parties::default() }, false),
-            ("family", Parties { local: prefix("0.0.0.0/0"), ..Parties::default() }, true),
-            ("remote", Parties { remote: prefix("198.51.100.53"), ..Parties::default() }, true),
-            ("remote", Parties { remote: prefix("192.0.2.0/24"), ..Parties::default() }, false),
+            ("local", Parties { local: Some(prefix("192.0.2.0/24")), ..Parties::default() }, true),
+            (
+                "local",
+                Parties { local: Some(prefix("198.51.100.53")), ..Parties::default() },
+                false,
+            ),
+            ("family", Parties { local: Some(prefix("0.0.0.0/0")), ..Parties::default() }, true),
+            (
+                "remote",
+                Parties { remote: Some(prefix("198.51.100.53")), ..Parties::default() },
+                true,
+            ),
+            (
+                "remote",
+                Parties { remote: Some(prefix("192.0.2.0/24")), ..Parties::default() },
+                false,
+            ),
             ("local port", Parties { local_port: Some(40_000), ..Parties::default() }, true),
             ("local port", Parties { local_port: Some(53), ..Parties::default() }, false),
             ("remote port", Parties { remote_port: Some(53), ..Parties::default() }, true),
@@ -94,8 +106,8 @@ mod tests {
         assert!(!Parties { proto: Some(6), ..both }.match_key(&key), "all conditions must hold");
     }
 
-    fn prefix(text: &str) -> Option<IpNet> {
-        Some(prefix::parse(text).expect("valid prefix"))
+    fn prefix(text: &str) -> IpNet {
+        prefix::parse(text).expect("valid prefix")
     }
 
     /// A query from 192.0.2.1 to 198.51.100.53.

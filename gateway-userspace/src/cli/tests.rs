@@ -46,6 +46,14 @@ fn commands_and_their_unambiguous_prefixes_are_understood() {
         "flow get --remote-port 22",
         "flow del --state syn-sent",
         "flow flush",
+        "flow watch --existing --proto tcp --rate 100/s --count 5",
+        "drop watch",
+        "dr w --reason no-flow --reason tcp-flags --in --proto tcp --local 2a00:1::/32",
+        "-j drop watch --remote 192.0.2.1 --local-port 22 --remote-port 1 --rate 10/s --count 3",
+        "drop watch --rule ssh --out --name wan",
+        "drop watch --logged --passes --rate 0",
+        "drop capture -w drops.pcapng --reason no-flow --count 10",
+        "drop --in capture --write -",
         "stats",
         "stats list",
         "stats show --name wan",
@@ -89,6 +97,11 @@ fn what_is_wrong_is_refused_as_bad_usage() {
         ("flow show --local 10.0.0.1/8", "the prefix would be 10.0.0.0/8"),
         ("flow show --state open", "invalid value 'open'"),
         ("flow show --remote-port 65536", "65536"),
+        ("drop", "Usage: eigw drop"),
+        ("drop watch --reason because", "invalid value 'because'"),
+        ("drop watch --in --out", "cannot be used with"),
+        ("drop watch --rate fast", "100/s"),
+        ("drop capture", "--write <FILE>"),
         ("stats watch --interval 0", "from 0.1 to 3600"),
         ("completions cmd", "invalid value 'cmd'"),
         ("why tcp 192.0.2.1:1 192.0.2.2:22", "<--in|--out>"),
@@ -104,8 +117,8 @@ fn what_is_wrong_is_refused_as_bad_usage() {
 }
 
 #[test]
-fn commands_of_later_versions_do_not_exist() {
-    for words in ["drop watch", "rule watch", "flow watch"] {
+fn commands_that_do_not_exist_are_refused() {
+    for words in ["rule watch", "flow move"] {
         let error = read(words).expect_err(words).to_string();
         assert!(error.contains("unrecognized subcommand"), "eigw {words}: {error}");
     }
@@ -250,11 +263,15 @@ fn every_command_gets_a_manual_page() {
             "/eigw-confirm.8",
             "/eigw-detach.8",
             "/eigw-doctor.8",
+            "/eigw-drop-capture.8",
+            "/eigw-drop-watch.8",
+            "/eigw-drop.8",
             "/eigw-flow-count.8",
             "/eigw-flow-delete.8",
             "/eigw-flow-flush.8",
             "/eigw-flow-get.8",
             "/eigw-flow-show.8",
+            "/eigw-flow-watch.8",
             "/eigw-flow.8",
             "/eigw-man.8",
             "/eigw-reload.8",

@@ -50,7 +50,6 @@ pub struct Observer {
 
 /// What an observer got to see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 pub enum Observation {
     /// A packet, with its verdict.
     Packet(PacketRecord),

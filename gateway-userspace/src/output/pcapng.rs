@@ -31,6 +31,8 @@ const SNAP_BYTES: u32 = SNAP_BYTES_MAX as u32;
 const TIME_RESOLUTION: u8 = 9;
 /// Where a VLAN tag stands in an Ethernet frame.
 const TAG_OFFSET: usize = 12;
+/// Bytes of a VLAN tag.
+const TAG_BYTES: u32 = 4;
 /// The ethertype of a VLAN tag.
 const TAG_ETHERTYPE: [u8; 2] = [0x81, 0x00];
 
@@ -116,7 +118,7 @@ impl CaptureFile {
             ],
         };
         self.blocks.write_pcapng_block(interface).map_err(plain_error)?;
-        let number = u32::try_from(self.interfaces.len()).expect("there are not so many");
+        let number = u32::try_from(self.interfaces.len()).map_err(io::Error::other)?;
         self.interfaces.insert(ifindex, number);
         Ok(number)
     }
@@ -138,7 +140,7 @@ impl CaptureFile {
         let (addresses, rest) = packet.frame.split_at(TAG_OFFSET.min(packet.frame.len()));
         let mut data = [addresses, &tag, rest].concat();
         data.truncate(SNAP_BYTES_MAX);
-        let tag_bytes = u32::try_from(tag.len()).expect("a tag has four bytes");
+        let tag_bytes = if tag.is_empty() { 0 } else { TAG_BYTES };
         self.last = self.last.max(packet.time);
         let block = EnhancedPacketBlock {
             interface_id,

@@ -42,9 +42,11 @@ impl<'a> Capture<'a> {
     fn failed(&self, action: &str) -> impl FnOnce(io::Error) -> Failure + use<> {
         let message = format!("cannot {action} capture file {}", self.path.display());
         let whole = if self.file.is_some() { "; what it has can be read" } else { "" };
-        move |error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::ReaderGone,
-            _ => Failure::operation(format!("{message}: {error}{whole}")),
+        move |error| {
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                return Failure::ReaderGone;
+            }
+            Failure::operation(format!("{message}: {error}{whole}"))
         }
     }
 

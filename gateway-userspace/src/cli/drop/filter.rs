@@ -18,6 +18,7 @@ use crate::{
 /// Conditions that a packet must all meet. Most of them are the packet path's to look at.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Filters")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(super) struct PacketFilter {
     /// Only packets with this reason; may be given several times
     #[arg(long, global = true, value_name = "REASON", value_parser = reasons())]

@@ -215,9 +215,9 @@ fn a_reader_that_leaves_ends_the_watch() {
     let mut command = lab.eigw_command(&["drop", "watch"]);
     let mut child = command.stdout(Stdio::piped()).spawn().expect("eigw starts");
     let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
-    let mut line = String::new();
-    reader.read_line(&mut line).expect("the headings");
-    assert!(line.starts_with("TIME "), "{line}");
+    let mut headings = String::new();
+    reader.read_line(&mut headings).expect("the headings");
+    assert!(headings.starts_with("TIME "), "{headings}");
     drop(reader);
     link.send(&syn(Family::Ipv6, 4_000, 22));
     let status = wait::until("the watch to end", || child.try_wait().expect("it is our child"));
@@ -256,8 +256,8 @@ fn send_one_of_each(lab: &Lab) {
         link.send(&v4(OUTSIDE.v4).tcp(4_002, 22, flag::SYN | flag::FIN).frame());
     });
     let server = OUTSIDE.port(Family::Ipv4, 7);
-    let from = GATEWAY.port(Family::Ipv4, 0);
-    let client = socket::udp_client_from(&lab.gateway, from, server).expect("a socket");
+    let local = GATEWAY.port(Family::Ipv4, 0);
+    let client = socket::udp_client_from(&lab.gateway, local, server).expect("a socket");
     client.send(b"question").expect("sent");
     client.recv(&mut [0; 64]).expect("an answer");
 }
