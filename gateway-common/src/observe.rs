@@ -137,7 +137,8 @@ impl Watch {
             return Self { cost: Span(0), credit: Span(0), ..self };
         }
         let sec = (ticks_per_sec as u64) << 16;
-        Self { cost: Span(sec.div_ceil(per_sec as u64)), credit: Span(sec), ..self }
+        let cost = sec.div_ceil(per_sec as u64);
+        Self { cost: Span(cost), credit: Span(cost * per_sec as u64), ..self }
     }
 
     /// The same for packets that meet one of these reasons.

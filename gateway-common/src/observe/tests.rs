@@ -256,8 +256,7 @@ fn a_limit_is_kept_in_the_long_run_and_allows_a_burst() {
             count
         };
         let burst = reported(0);
-        // What one costs is rounded up to a fraction of a tick.
-        assert!((per_sec * 99 / 100..=per_sec).contains(&burst), "{burst} of {per_sec}");
+        assert_eq!(burst, per_sec);
         let secs = 100;
         let later: u32 = (1..=secs * u64::from(TICKS_PER_SEC)).map(&mut reported).sum();
         let expected = per_sec * 100;
