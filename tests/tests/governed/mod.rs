@@ -5,7 +5,7 @@ mod reading;
 use gateway_common::{
     config::Config,
     counter::FlowEvent,
-    flow::{FlowEntry, sctp::Message},
+    flow::{FlowEntry, mark, sctp::Message},
     gateway::find_packet,
     packet::{Packet as Parsed, TransportKind},
     parse,
@@ -60,6 +60,7 @@ proptest! {
                             let mut renewed = FlowEntry { generation, ..*then };
                             if reason == Reason::PolicyRevoked {
                                 renewed.outbound.reset = now.outbound.reset;
+                                renewed.outbound.marks |= now.outbound.marks & mark::REVOKED;
                             }
                             reason.verdict() == Verdict::Pass || renewed == *now
                         }
