@@ -10,6 +10,7 @@
 mod event;
 mod log;
 mod manager;
+mod metrics;
 mod rejecter;
 mod requests;
 mod service;
@@ -26,6 +27,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use event::Event;
+use metrics::Vitals;
 use tokio::{
     runtime::{Builder, Runtime},
     sync::{mpsc, watch},
@@ -36,6 +38,7 @@ use tracing::{error, info, warn};
 use uplinks::{Place, Uplinks};
 
 pub use log::{LogFormat, start as start_log};
+pub use metrics::{Kind as MetricKind, METRICS, Metric};
 pub use requests::{Request, Requests};
 pub use service::{InForce, ServiceContext, Services};
 pub use sweeper::{
@@ -61,10 +64,11 @@ const EVENTS_MAX: usize = 64;
 
 /// What runs beside an attached gateway, from when it is attached until it is detached or replaced
 /// by another one of its name.
-fn start_services(services: &mut Services) {
+fn start_services(services: &mut Services, vitals: &Vitals) {
     services.task("rejecter", rejecter::run);
     // Whoever keeps accounts of flows takes a clone and adds its ledger.
     let sweeping = Sweeping::default();
+    vitals.sweeping(&sweeping);
     services.thread("sweeper", move |context| sweeper::run(context, &sweeping));
 }
 
@@ -148,6 +152,7 @@ fn look_after<C: Commands>(
         status: String::new(),
         last_reload: String::new(),
         in_force: watch::channel(in_force).0,
+        vitals: Vitals::default(),
         services: None,
         leaving: None,
         failure: None,
@@ -172,6 +177,8 @@ struct Daemon<'a, C, A> {
     /// How the last reload went, likewise.
     last_reload: String,
     in_force: watch::Sender<InForce>,
+    /// What metrics tell of the daemon.
+    vitals: Vitals,
     /// What runs beside the gateway; `None` while there is none.
     services: Option<Services>,
     /// When to end, because there is nothing left to look after.
@@ -202,6 +209,9 @@ impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
         own.task("uplinks", move |context| {
             uplinks::run(context, Arc::clone(&uplinks), tell.clone())
         });
+        let vitals = self.vitals.clone();
+        // Also while there is no gateway, so that somebody hears of that.
+        own.task("metrics", move |context| metrics::run(context, vitals.clone()));
         own.task("watchdog", move |context| watchdog::run(context, tell_too.clone()));
         manager::ready(&self.whole_status());
         loop {
@@ -261,13 +271,14 @@ impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
         self.leaving = None;
         self.in_force.send_modify(|in_force| in_force.generation = generation);
         let mut services = Services::new(self.context());
-        start_services(&mut services);
+        start_services(&mut services, &self.vitals);
         self.services = Some(services);
     }
 
     async fn stop_services(&mut self) {
         if let Some(services) = self.services.take() {
             services.stop().await;
+            self.vitals.detached();
         }
     }
 
@@ -282,6 +293,7 @@ impl<C: Commands, A: FnMut(AttachView)> Daemon<'_, C, A> {
         // On a thread of its own, so that whatever else this process does goes on.
         let reloading = task::spawn_blocking(move || commands.reload());
         let outcome = reloading.await.context("the reload ended with a panic")?;
+        self.vitals.reloaded(outcome.is_ok());
         self.last_reload = self.report(outcome);
         manager::ready(&self.whole_status());
         Ok(())

@@ -1,6 +1,7 @@
 //! Reading what an attached gateway knows.
 
 mod batches;
+mod run_stats;
 
 use std::{collections::HashSet, net::IpAddr, os::fd::AsFd, path::Path};
 
@@ -35,7 +36,10 @@ use super::{
     status, sys,
 };
 
-pub use self::batches::{FlowBatch, FlowBatches};
+pub use self::{
+    batches::{FlowBatch, FlowBatches},
+    run_stats::RunStats,
+};
 
 type FlowTable = HashMap<MapData, FlowKey, FlowEntry>;
 type HostTable = HashMap<MapData, HostKey, u64>;

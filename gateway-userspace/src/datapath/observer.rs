@@ -17,7 +17,7 @@ use gateway_common::{
 
 use super::{
     DatapathError, GatewayName,
-    bpffs::{self, LockedRoot},
+    bpffs::{self, LockedRoot, Root},
     claim::{self, Claim},
     gateway,
     maps::{self, reading, writing},
@@ -227,6 +227,27 @@ impl Tables {
         sys::remove_inner(self.rings_map.fd().as_fd(), place)
             .map_err(|source| writing(name::OBSERVERS)(MapError::IoError(source)))
     }
+}
+
+/// What became of the reports to each observer that watches a gateway now, by its place.
+///
+/// # Errors
+/// [`DatapathError::NotBpffs`], [`DatapathError::Damaged`] or [`DatapathError::Map`].
+pub fn observer_counts(
+    bpffs: &Path,
+    name: &GatewayName,
+) -> Result<Vec<(u32, WatchCount)>, DatapathError> {
+    let Some(root) = Root::find(bpffs)? else { return Ok(Vec::new()) };
+    let tables = Tables::open(name, &root.gateway(name))?;
+    let mut found = Vec::new();
+    for place in places() {
+        let watch = tables.watches.get(&place, 0).map_err(reading(name::WATCHES))?;
+        if watch.wants != 0 {
+            let count = tables.counts.get(&place, 0).map_err(reading(name::WATCH_COUNTS))?;
+            found.push((place, count));
+        }
+    }
+    Ok(found)
 }
 
 /// Clears the places of observers that did not end by themselves.

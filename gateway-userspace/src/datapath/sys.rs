@@ -10,10 +10,13 @@ use std::{
         unix::ffi::OsStrExt,
     },
     path::Path,
+    time::Duration,
 };
 
 use aya::Pod;
-use aya_obj::generated::{bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type};
+use aya_obj::generated::{
+    bpf_attr, bpf_cmd, bpf_link_info, bpf_link_type, bpf_map_type, bpf_prog_info,
+};
 use gateway_common::{seed::Seed, tuple::FlowKey};
 
 /// What a file of the BPF file system stands for.
@@ -102,6 +105,23 @@ pub(super) fn link_state(fd: BorrowedFd<'_>) -> io::Result<LinkState> {
         ifindex: Some(ifindex).filter(|&index| index != 0),
         program_id: info.prog_id,
     })
+}
+
+/// How often a program ran and how long that took, as far as the kernel counted it.
+///
+/// # Errors
+/// What the kernel says, for instance that this is no program.
+pub(super) fn run_stats(fd: BorrowedFd<'_>) -> io::Result<(u64, Duration)> {
+    // SAFETY: the structure is made of integers, for which zero is valid.
+    let mut info: bpf_prog_info = unsafe { mem::zeroed() };
+    let mut attr = zeroed();
+    attr.info.bpf_fd = descriptor(fd);
+    attr.info.info = (&raw mut info).addr() as u64;
+    attr.info.info_len = size_u32::<bpf_prog_info>();
+    // SAFETY: the command writes at most `info_len` bytes to `info`, which outlives the call. Its
+    // fields that would be pointers to further room are zero, so nothing is written elsewhere.
+    unsafe { bpf(bpf_cmd::BPF_OBJ_GET_INFO_BY_FD, &mut attr) }?;
+    Ok((info.run_cnt, Duration::from_nanos(info.run_time_ns)))
 }
 
 /// Detaches a link at once. Merely removing its pin would leave that to a worker of the kernel,

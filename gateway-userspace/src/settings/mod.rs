@@ -7,6 +7,7 @@
 
 mod hook;
 mod kernel;
+mod metrics;
 mod name;
 mod packet_path;
 pub mod policy;
@@ -28,6 +29,7 @@ use ipnet::IpNet;
 
 pub use hook::hook_name;
 pub use kernel::{memory_bytes, ticks_per_sec};
+pub use metrics::{LISTEN_MAX, Metrics};
 pub use name::{INTERFACE_NAME_LEN_MAX, check_interface_name};
 pub use packet_path::{ULA, is_ula};
 pub use policy::{Policy, Rfc6092};
@@ -101,6 +103,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Switches of which [`Settings::policy`] has the effect already.
     pub rfc6092: Rfc6092,
+    /// Where metrics are to be had.
+    pub metrics: Metrics,
 }
 
 impl Default for Settings {
@@ -119,6 +123,7 @@ impl Default for Settings {
             martians: Martians::default(),
             policy: Policy::default(),
             rfc6092: Rfc6092::default(),
+            metrics: Metrics::default(),
         }
     }
 }

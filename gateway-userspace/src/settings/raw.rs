@@ -4,6 +4,7 @@ use gateway_common::{policy::Route, timeouts::TimeoutClass};
 use toml::de::{DeTable, DeValue};
 
 use super::{
+    metrics::RawMetrics,
     policy::{PolicyTables, RawPolicy, routes},
     problem::Problem,
     profile::{Profile, TIMEOUT_GROUPS},
@@ -44,6 +45,7 @@ pub(super) struct RawSettings {
     pub(super) martians_enabled: Option<Located<bool>>,
     pub(super) martians_except: Vec<Located<String>>,
     pub(super) policy: RawPolicy,
+    pub(super) metrics: RawMetrics,
 }
 
 /// Reads `text`; complaints about syntax, keys and types go to `problems`.
@@ -82,7 +84,7 @@ fn read_document<'a>(
     let link = root.table("link", "[link]");
     let martians = root.table("martians", "[martians]");
     let policy = PolicyTables::of(&mut root);
-    root.refuse("metrics", "[metrics]");
+    let metrics = root.table("metrics", "[metrics]");
     root.refuse("flow_log", "[flow_log]");
     root.finish();
 
@@ -94,6 +96,7 @@ fn read_document<'a>(
     raw.read_link(TableReader::new(lines, "[link]", link, problems));
     raw.read_martians(TableReader::new(lines, "[martians]", martians, problems));
     raw.policy = policy.read(lines, problems);
+    raw.metrics = RawMetrics::read(lines, metrics, problems);
     raw
 }
 

@@ -53,6 +53,7 @@ pub(super) fn validate(
     let allow = Allow::default();
     let hosts = host_limits(&raw, memory_bytes, problems);
     let (policy, rfc6092) = policy(&raw, directory, problems);
+    let metrics = raw.metrics.validate(problems);
     Settings {
         uplinks: uplinks(raw.uplinks.unwrap_or_default(), problems),
         name: gateway_name(raw.name, problems),
@@ -74,6 +75,7 @@ pub(super) fn validate(
         },
         policy,
         rfc6092,
+        metrics,
     }
 }
 

@@ -59,7 +59,7 @@ fn the_example_is_a_valid_file() {
 #[test]
 fn what_the_example_comments_out_is_the_default_and_valid() {
     let text = uncommented();
-    let (gateway, _) = text.split_once("[metrics]").expect("a section about metrics");
+    let (gateway, _) = text.split_once("[flow_log]").expect("a section about the flow log");
     let (settings, warnings) = parse(gateway).expect("valid with every comment removed");
     assert_eq!(warnings, []);
     assert!(!settings.policy.rules.is_empty() && !settings.policy.subnets.is_empty());
@@ -68,7 +68,10 @@ fn what_the_example_comments_out_is_the_default_and_valid() {
         uplinks: vec!["eth0".to_owned()],
         ..Settings::default()
     };
-    assert_eq!(Settings { policy: Policy::default(), ..settings }, defaults);
+    let Settings { policy: _, metrics, .. } = &settings;
+    assert_eq!(metrics.listen, ["127.0.0.1:9477".parse().expect("valid")]);
+    let (policy, metrics) = (Policy::default(), Metrics::default());
+    assert_eq!(Settings { policy, metrics, ..settings }, defaults);
     let problems = parse(&text).err().unwrap_or_default();
     for problem in &problems {
         assert!(problem.message.contains("not supported by this version"), "{problems:?}");
@@ -107,6 +110,7 @@ fn the_example_explains_every_key() {
         martians_enabled: _,
         martians_except: _,
         policy: _,
+        metrics: _,
     } = raw::read(&text, &mut Vec::new());
 }
 
