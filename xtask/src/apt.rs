@@ -1,12 +1,14 @@
 //! Debian packages: installed when we may, and otherwise the command for the user to run.
 
 use std::{
+    fs,
+    path::Path,
     process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::{
     host,
@@ -58,6 +60,31 @@ impl Apt {
             self.updated = false;
         }
         Err(failure)
+    }
+
+    /// Unpacks a package into `directory` without installing it, for programs whose package would
+    /// start a service on the user's machine.
+    ///
+    /// # Errors
+    /// When we may not or cannot.
+    pub(crate) fn unpack(&mut self, package: &str, directory: &Path) -> Result<()> {
+        if find_program("apt-get").is_none() {
+            bail!("this machine has no apt-get; install what Debian calls {package}");
+        }
+        if self.check_only || !host::is_root() {
+            bail!("missing programs; run 'cargo xtask setup' as root, which unpacks {package}");
+        }
+        self.update()?;
+        let download = tempfile::tempdir().context("creating a directory for a package")?;
+        let mut command = apt_get();
+        command.args(["download", package]).current_dir(download.path());
+        step(&format!("downloading package {package}"), command, None)?;
+        let mut files = fs::read_dir(download.path()).context("reading a directory")?;
+        let file = files.next().with_context(|| format!("apt-get left no package {package}"))?;
+        fs::create_dir_all(directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        capture(Command::new("dpkg-deb").arg("--extract").arg(file?.path()).arg(directory))?;
+        Ok(())
     }
 
     /// Whether the package is installed or can be.
