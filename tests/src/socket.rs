@@ -335,3 +335,32 @@ mod tests {
         }
     }
 }
+
+/// What an HTTP server answered.
+#[derive(Clone, Debug)]
+pub struct HttpAnswer {
+    /// The status line and the headers.
+    pub head: String,
+    /// What follows.
+    pub body: String,
+}
+
+/// Asks an HTTP server for `path`, in one of the formats of `accept`.
+///
+/// # Errors
+/// It cannot be reached, breaks off, or does not speak HTTP.
+pub fn http_request(
+    host: &Netns,
+    server: SocketAddr,
+    path: &str,
+    accept: &str,
+) -> io::Result<HttpAnswer> {
+    let mut stream = connect(host, server, PATIENCE)?;
+    // Without connections that are kept, the answer ends with the connection.
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {server}\r\nAccept: {accept}\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    let (head, body) =
+        answer.split_once("\r\n\r\n").ok_or_else(|| io::Error::other("no HTTP answer"))?;
+    Ok(HttpAnswer { head: head.to_owned(), body: body.to_owned() })
+}

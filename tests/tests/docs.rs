@@ -24,6 +24,11 @@ fn tcp_states_are_documented() {
     assert_documented("tcp-states.md", &tests::transitions::page());
 }
 
+#[test]
+fn metrics_are_documented() {
+    assert_documented("metrics.md", &tests::metrics_page::page());
+}
+
 /// Run with `UPDATE_DOCS=1` to write the files anew.
 fn assert_documented(file: &str, expected: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs").join(file);
