@@ -1,6 +1,7 @@
 //! `eigw run`: what a service manager and an operator meet while it lives, and what it leaves.
 
 mod log;
+mod metrics;
 mod rejects;
 mod serving;
 mod sweeping;
