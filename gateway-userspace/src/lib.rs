@@ -15,6 +15,7 @@ pub mod cli;
 pub mod daemon;
 pub mod datapath;
 pub mod doctor;
+pub mod flow_log;
 pub mod net;
 pub mod output;
 pub mod policy;

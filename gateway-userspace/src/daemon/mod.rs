@@ -8,6 +8,7 @@
 //! ```
 
 mod event;
+mod flow_log;
 mod log;
 mod manager;
 mod metrics;
@@ -27,6 +28,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use event::Event;
+use flow_log::FlowLog;
 use metrics::Vitals;
 use tokio::{
     runtime::{Builder, Runtime},
@@ -48,6 +50,7 @@ pub use sweeper::{
 
 use crate::{
     datapath::{self, DaemonLock, DatapathError, GatewayName},
+    flow_log::FlowLogStats,
     settings::Settings,
     view::{AttachView, ReloadView},
 };
@@ -69,7 +72,14 @@ fn start_services(services: &mut Services, vitals: &Vitals) {
     // Whoever keeps accounts of flows takes a clone and adds its ledger.
     let sweeping = Sweeping::default();
     vitals.sweeping(&sweeping);
-    services.thread("sweeper", move |context| sweeper::run(context, &sweeping));
+    let (log, stats) = (FlowLog::new(&sweeping), Arc::<FlowLogStats>::default());
+    // What ends before the log is open or behind it would be in no line: it holds the sweeper.
+    let (holding, swept, counted) = (log.clone(), sweeping.clone(), Arc::clone(&stats));
+    services.thread("sweeper", move |context| {
+        let _open = holding.open(context, &counted)?;
+        sweeper::run(context, &swept)
+    });
+    services.thread("flow-log", move |context| log.run(context, &sweeping, &stats));
 }
 
 /// What the daemon does to its gateway, in the same way as the commands of an operator.

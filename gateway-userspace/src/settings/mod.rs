@@ -5,6 +5,7 @@
 //!                                         ▲ command line
 //! ```
 
+mod flow_log;
 mod hook;
 mod kernel;
 mod metrics;
@@ -27,6 +28,7 @@ use std::path::Path;
 use gateway_common::limits::UPLINKS_MAX;
 use ipnet::IpNet;
 
+pub use flow_log::{Constants, FlowLogFormat, FlowLogSettings, LogPath};
 pub use hook::hook_name;
 pub use kernel::{memory_bytes, ticks_per_sec};
 pub use metrics::{LISTEN_MAX, Metrics};
@@ -101,6 +103,8 @@ pub struct Settings {
     pub martians: Martians,
     /// Subnets, rules and lists.
     pub policy: Policy,
+    /// Flow logs, if they are wanted.
+    pub flow_log: Option<FlowLogSettings>,
     /// Switches of which [`Settings::policy`] has the effect already.
     pub rfc6092: Rfc6092,
     /// Where metrics are to be had.
@@ -122,6 +126,7 @@ impl Default for Settings {
             pass_ethertypes: Vec::new(),
             martians: Martians::default(),
             policy: Policy::default(),
+            flow_log: None,
             rfc6092: Rfc6092::default(),
             metrics: Metrics::default(),
         }

@@ -5,6 +5,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::{
     metrics::RawMetrics,
+    FlowLogSettings, flow_log,
     policy::{PolicyTables, RawPolicy, routes},
     problem::Problem,
     profile::{Profile, TIMEOUT_GROUPS},
@@ -46,6 +47,7 @@ pub(super) struct RawSettings {
     pub(super) martians_except: Vec<Located<String>>,
     pub(super) policy: RawPolicy,
     pub(super) metrics: RawMetrics,
+    pub(super) flow_log: Option<FlowLogSettings>,
 }
 
 /// Reads `text`; complaints about syntax, keys and types go to `problems`.
@@ -86,6 +88,8 @@ fn read_document<'a>(
     let policy = PolicyTables::of(&mut root);
     let metrics = root.table("metrics", "[metrics]");
     root.refuse("flow_log", "[flow_log]");
+    root.refuse("metrics", "[metrics]");
+    let flow_log = root.table("flow_log", "[flow_log]").map(|table| (root.line("flow_log"), table));
     root.finish();
 
     let mut raw = RawSettings::default();
@@ -97,6 +101,9 @@ fn read_document<'a>(
     raw.read_martians(TableReader::new(lines, "[martians]", martians, problems));
     raw.policy = policy.read(lines, problems);
     raw.metrics = RawMetrics::read(lines, metrics, problems);
+    raw.flow_log = flow_log.map(|(line, table)| {
+        flow_log::read(line, TableReader::new(lines, "[flow_log]", Some(table), problems))
+    });
     raw
 }
 

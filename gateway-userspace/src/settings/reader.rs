@@ -211,6 +211,12 @@ impl<'a, 'p> TableReader<'a, 'p> {
         table
     }
 
+    /// The line of a key, or the first one.
+    pub(super) fn line(&self, key: &str) -> usize {
+        let named = self.table.and_then(|table| table.get_key_value(key));
+        named.map_or(1, |(name, _)| self.lines.line_of(name))
+    }
+
     /// The tables of an array, with the heading that people write for each of them.
     pub(super) fn tables(
         &mut self,
@@ -289,7 +295,8 @@ impl<'a, 'p> TableReader<'a, 'p> {
         }
     }
 
-    fn take<T>(
+    /// The value of a key that `convert` accepts; `expected` describes it.
+    pub(super) fn take<T>(
         &mut self,
         key: &'static str,
         expected: &str,

@@ -74,6 +74,7 @@ pub(super) fn validate(
             except: martians_except(&raw.martians_except, problems),
         },
         policy,
+        flow_log: raw.flow_log,
         rfc6092,
         metrics,
     }

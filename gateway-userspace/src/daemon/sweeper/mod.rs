@@ -160,10 +160,15 @@ impl Sweeper {
     /// How long the tables can wait.
     fn wait(&self, now: Instant) -> Duration {
         let until_pass = match self.state {
-            State::Resting(_) => self.next_pass.saturating_duration_since(now),
+            State::Resting(_) => self.next_pass().saturating_duration_since(now),
             State::Passing(_) => Duration::ZERO,
         };
         self.pace.rest(now).max(until_pass)
+    }
+
+    /// When the next pass begins.
+    fn next_pass(&self) -> Instant {
+        self.sweeping.wanted().map_or(self.next_pass, |wanted| wanted.min(self.next_pass))
     }
 
     fn drain(&mut self) -> u64 {
@@ -177,11 +182,12 @@ impl Sweeper {
         let state = mem::replace(&mut self.state, State::Resting(FlowBatches::new()));
         let ledgers = &self.sweeping.ledgers;
         let mut pass = match state {
-            State::Resting(batches) if Instant::now() < self.next_pass => {
+            State::Resting(batches) if Instant::now() < self.next_pass() => {
                 self.state = State::Resting(batches);
                 return Ok(None);
             }
             State::Resting(batches) => {
+                self.sweeping.begin_wanted(Instant::now());
                 let number = self.stats.passes;
                 Box::new(Pass::begin(number, batches, &self.gateway, ledgers, &mut self.tally)?)
             }

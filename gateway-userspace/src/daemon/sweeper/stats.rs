@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::ledger::{Ledgers, PassSummary};
@@ -38,6 +38,8 @@ pub struct Sweeping {
     /// Who keeps accounts of flows.
     pub ledgers: Ledgers,
     stats: Arc<Mutex<SweeperStats>>,
+    /// When somebody wants the next pass to begin.
+    wanted: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Sweeping {
@@ -45,6 +47,22 @@ impl Sweeping {
     #[must_use]
     pub fn stats(&self) -> SweeperStats {
         self.stats.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Has a pass begin soon after a moment, even if none is due. Who asked last counts.
+    pub fn want_pass(&self, at: Instant) {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+    }
+
+    /// When somebody wants a pass to begin.
+    pub(super) fn wanted(&self) -> Option<Instant> {
+        *self.wanted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was wanted before this moment begins.
+    pub(super) fn begin_wanted(&self, now: Instant) {
+        let mut wanted = self.wanted.lock().unwrap_or_else(PoisonError::into_inner);
+        *wanted = wanted.filter(|at| *at > now);
     }
 
     /// Publishes what the sweeper did so far.
