@@ -8,14 +8,8 @@ use std::{
 };
 
 use gateway_common::{
-    config::Config,
-    counter::FlowEvent,
-    flow::FlowEntry,
-    observe::PacketRecord,
-    record::FlowRecord,
-    timeouts::Ticks,
-    tuple::FlowKey,
-    verdict::Reason,
+    config::Config, counter::FlowEvent, flow::FlowEntry, observe::PacketRecord, record::FlowRecord,
+    timeouts::Ticks, tuple::FlowKey, verdict::Reason,
 };
 use tracing::warn;
 
@@ -273,8 +267,7 @@ impl Accounts {
     }
 
     fn rewrite(&mut self) {
-        let start =
-            Entry::Start { boot_id: self.boot_id.clone(), secret: self.baselines.secret() };
+        let start = Entry::Start { boot_id: self.boot_id.clone(), secret: self.baselines.secret() };
         let mut baselines = self.baselines.iter().map(|(id, Baseline(values))| (id, values));
         let parts = std::iter::from_fn(|| {
             let set: Vec<_> = baselines.by_ref().take(BASELINES_TOGETHER).collect();
@@ -340,17 +333,20 @@ impl Accounts {
         deltas: [super::baseline::Delta; 2],
         end: Option<FlowEvent>,
     ) {
-        self.writer.flow(&mut self.batch.text, &FlowReport {
-            interface: &self.interface,
-            key,
-            entry,
-            at,
-            config: &self.config,
-            deltas,
-            end,
-            clock: &self.clock,
-            window_start: self.mark.window_start,
-        });
+        self.writer.flow(
+            &mut self.batch.text,
+            &FlowReport {
+                interface: &self.interface,
+                key,
+                entry,
+                at,
+                config: &self.config,
+                deltas,
+                end,
+                clock: &self.clock,
+                window_start: self.mark.window_start,
+            },
+        );
     }
 
     /// Ends the window.
@@ -366,7 +362,8 @@ impl Accounts {
             self.skip();
         }
         self.commit();
-        let (interface, times) = (self.interface.clone(), (self.mark.window_start, self.window_end));
+        let (interface, times) =
+            (self.interface.clone(), (self.mark.window_start, self.window_end));
         if let Some(since) = self.mark.skip_since {
             let times = (since, self.window_end);
             self.add(|writer, text| writer.silence(text, &interface, Silence::SkipData, times));
@@ -400,8 +397,8 @@ impl Accounts {
 
     fn rule_of(&self, rejected: &Rejected) -> Option<&str> {
         let (_, rule) = rejected.why?;
-        rejected.reason().filter(|reason: &Reason| reason.is_of_rule())?;
-        self.rules.get(rule as usize).map(String::as_str)
+        let is_of_rule = rejected.reason().is_some_and(Reason::is_of_rule);
+        self.rules.get(rule as usize).filter(|_| is_of_rule).map(String::as_str)
     }
 
     fn interval(&self) -> u64 {

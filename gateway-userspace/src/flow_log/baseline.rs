@@ -20,15 +20,15 @@ const PACKETS_MASK: u64 = (1 << PACKETS_BITS) - 1;
 const ABSENT_MAX: u64 = 4;
 
 /// TCP flags as AWS has them.
-pub mod tcp_flag {
+mod tcp_flag {
     /// FIN.
-    pub const FIN: u8 = 1;
+    pub(super) const FIN: u8 = 1;
     /// SYN.
-    pub const SYN: u8 = 2;
+    pub(super) const SYN: u8 = 2;
     /// RST.
-    pub const RST: u8 = 4;
+    pub(super) const RST: u8 = 4;
     /// SYN and ACK in one segment.
-    pub const SYN_ACK: u8 = 18;
+    pub(super) const SYN_ACK: u8 = 18;
 }
 
 /// What stands for a flow: a keyed hash of its key and of when it was opened. That two flows have

@@ -163,19 +163,22 @@ impl Writer {
                 continue;
             }
             let is_tcp = report.key.protocol == IpProto::Tcp as u8;
-            lines += self.line(text, &Values {
-                interface: report.interface,
-                parties: Some((report.key, direction)),
-                packets: Some((delta.packets, delta.bytes)),
-                times: report.times(direction),
-                action: "ACCEPT",
-                status: "OK",
-                tcp_flags: is_tcp.then_some(delta.tcp_flags),
-                reason: NONE,
-                rule: NONE,
-                state: report.entry.state(report.key).name(),
-                end: report.end.map_or(NONE, FlowEvent::name),
-            });
+            lines += self.line(
+                text,
+                &Values {
+                    interface: report.interface,
+                    parties: Some((report.key, direction)),
+                    packets: Some((delta.packets, delta.bytes)),
+                    times: report.times(direction),
+                    action: "ACCEPT",
+                    status: "OK",
+                    tcp_flags: is_tcp.then_some(delta.tcp_flags),
+                    reason: NONE,
+                    rule: NONE,
+                    state: report.entry.state(report.key).name(),
+                    end: report.end.map_or(NONE, FlowEvent::name),
+                },
+            );
         }
         lines
     }
@@ -195,19 +198,22 @@ impl Writer {
         }
         let is_parsed = rejected.key.family != 0;
         let rule = rule.filter(|rule| !rule.contains(char::is_whitespace));
-        self.line(text, &Values {
-            interface,
-            parties: is_parsed.then_some((&rejected.key, rejected.direction)),
-            packets: Some((sum.packets, sum.bytes)),
-            times: (sum.start, sum.end),
-            action: "REJECT",
-            status: "OK",
-            tcp_flags: None,
-            reason: rejected.reason().map_or(NONE, |reason| reason.name()),
-            rule: rule.unwrap_or(NONE),
-            state: NONE,
-            end: NONE,
-        })
+        self.line(
+            text,
+            &Values {
+                interface,
+                parties: is_parsed.then_some((&rejected.key, rejected.direction)),
+                packets: Some((sum.packets, sum.bytes)),
+                times: (sum.start, sum.end),
+                action: "REJECT",
+                status: "OK",
+                tcp_flags: None,
+                reason: rejected.reason().map_or(NONE, |reason| reason.name()),
+                rule: rule.unwrap_or(NONE),
+                state: NONE,
+                end: NONE,
+            },
+        )
     }
 
     /// Writes that a window has nothing to tell, or not everything.
@@ -226,19 +232,22 @@ impl Writer {
             json(text, &JsonSilence { event, interface, start: times.0, end: times.1 });
             return 1;
         }
-        self.line(text, &Values {
-            interface,
-            parties: None,
-            packets: None,
-            times,
-            action: NONE,
-            status,
-            tcp_flags: None,
-            reason: NONE,
-            rule: NONE,
-            state: NONE,
-            end: NONE,
-        })
+        self.line(
+            text,
+            &Values {
+                interface,
+                parties: None,
+                packets: None,
+                times,
+                action: NONE,
+                status,
+                tcp_flags: None,
+                reason: NONE,
+                rule: NONE,
+                state: NONE,
+                end: NONE,
+            },
+        )
     }
 
     fn line(&self, line: &mut String, values: &Values<'_>) -> u64 {
@@ -291,10 +300,13 @@ impl Writer {
             Field::LogStatus => line.push_str(values.status),
             Field::TcpFlags => put(line, values.tcp_flags),
             Field::Type => put(line, key.map(|key| type_of(key))),
-            Field::FlowDirection => put(line, direction.map(|direction| match direction {
-                Direction::Inbound => "ingress",
-                Direction::Outbound => "egress",
-            })),
+            Field::FlowDirection => put(
+                line,
+                direction.map(|direction| match direction {
+                    Direction::Inbound => "ingress",
+                    Direction::Outbound => "egress",
+                }),
+            ),
             Field::TrafficPath => {
                 let leaves = direction == Some(Direction::Outbound) && values.action == "ACCEPT";
                 // Through an internet gateway.

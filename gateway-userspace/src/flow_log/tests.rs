@@ -1,0 +1,5 @@
+//! Lines as AWS documents them, and accounts that add up whatever happens to the process.
+
+mod crashes;
+mod lines;
+mod sinks;

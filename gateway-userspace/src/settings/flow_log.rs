@@ -231,3 +231,91 @@ fn fields(table: &mut TableReader<'_, '_>, format: FlowLogFormat) -> Option<Vec<
     }
     Some(fields)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    #[test]
+    fn every_key_is_taken() {
+        let log = read(
+            "path = '/var/log/flows'\nformat = 'vpc'\ninterval = 5\nmax_size = '2 MiB'\nkeep = 3\n\
+             rejects = false\naccount_id = '123456789010'\nregion = 'home'\n\
+             fields = 'version ${srcaddr} reason'\nstate_dir = '/var/lib/eigw'\n",
+        );
+        let log = log.expect("it is valid").expect("it is there");
+        assert_eq!(log.path, LogPath::File(PathBuf::from("/var/log/flows")));
+        assert_eq!((log.format, log.interval_secs), (FlowLogFormat::Vpc, 5));
+        assert_eq!((log.max_size_bytes, log.keep, log.rejects), (2 << 20, 3, false));
+        let constants = [Field::AccountId, Field::Region, Field::VpcId];
+        assert_eq!(constants.map(|field| log.constants.get(field)), ["123456789010", "home", "-"]);
+        assert_eq!(log.fields, Some(vec![Field::Version, Field::SrcAddr, Field::Reason]));
+        assert_eq!(log.state_dir, PathBuf::from("/var/lib/eigw"));
+    }
+
+    #[test]
+    fn little_is_needed_and_none_is_no_log() {
+        let log = read("path = '-'\nfields = ['version', 'bytes']\n").expect("it is valid");
+        let fields = Some(vec![Field::Version, Field::Bytes]);
+        assert_eq!(log, Some(FlowLogSettings { fields, ..FlowLogSettings::default() }));
+        let (settings, _) = Settings::parse("", 1 << 30).expect("it is valid");
+        assert_eq!(settings.flow_log, None);
+    }
+
+    #[test]
+    fn what_is_wrong_has_its_line_and_advice() {
+        for (text, expected) in [
+            ("interval = 60", "1: 'path' is missing in [flow_log]"),
+            (
+                "path = 'flows.log'",
+                "2: 'path' in [flow_log] must be an absolute path or \"-\", not \"flows.log\"; the \
+                 daemon's directory is not yours",
+            ),
+            (
+                "path = '-'\nformat = 'jsn'",
+                "3: 'format' in [flow_log] must be one of \"vpc\", \"json\", not \"jsn\"; did you \
+                 mean 'json'?",
+            ),
+            (
+                "path = '-'\nfields = 'version scraddr'",
+                "3: 'fields' in [flow_log]: there is no field 'scraddr'; did you mean 'srcaddr'?",
+            ),
+            ("path = '-'\nfields = 'end end'", "3: 'fields' in [flow_log] has 'end' twice"),
+            ("path = '-'\nfields = ''", "3: 'fields' in [flow_log] names no field"),
+            (
+                "path = '-'\nformat = 'json'\nfields = 'end'",
+                "4: 'fields' in [flow_log] is for format = \"vpc\"; JSON lines have all fields",
+            ),
+            (
+                "path = '-'\ninterval = 0",
+                "3: 'interval' in [flow_log] must be a whole number of seconds from 1 to 86400, not \
+                 the number 0",
+            ),
+            (
+                "path = '-'\nmax_size = '10MB'",
+                "3: 'max_size' in [flow_log] must be a size of at least 4096 bytes, as a number or \
+                 a string like \"100MiB\", not the string \"10MB\"",
+            ),
+            (
+                "path = '-'\naccount_id = 'a b'",
+                "3: 'account_id' in [flow_log] must be a string without blanks, not the string \
+                 \"a b\"",
+            ),
+            (
+                "path = '-'\nintervall = 1",
+                "3: unknown key 'intervall' in [flow_log]; did you mean 'interval'?",
+            ),
+        ] {
+            let problems = read(text).expect_err("it is wrong");
+            let found: Vec<_> =
+                problems.iter().map(|it| format!("{}: {}", it.line, it.message)).collect();
+            assert_eq!(found, [expected], "{text}");
+        }
+    }
+
+    fn read(text: &str) -> Result<Option<FlowLogSettings>, Vec<Problem>> {
+        let parsed = Settings::parse(&format!("[flow_log]\n{text}"), 1 << 30);
+        parsed.map(|(settings, _)| settings.flow_log)
+    }
+}

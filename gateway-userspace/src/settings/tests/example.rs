@@ -111,6 +111,7 @@ fn the_example_explains_every_key() {
         martians_except: _,
         policy: _,
         metrics: _,
+        flow_log: _,
     } = raw::read(&text, &mut Vec::new());
 }
 

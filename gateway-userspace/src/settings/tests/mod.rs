@@ -203,11 +203,6 @@ fn choices_are_listed() {
 }
 
 #[test]
-fn what_comes_later_is_refused_by_name() {
-    assert_problems("[flow_log]\n", &["1: [flow_log] is not supported by this version; remove it"]);
-}
-
-#[test]
 fn names_and_uplinks_are_checked() {
     let many: Vec<_> = (0..17).map(|index| format!("'eth{index}'")).collect();
     assert_problems(
