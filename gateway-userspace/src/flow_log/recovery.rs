@@ -101,7 +101,9 @@ fn complete(known: &mut Known, append: &Append, length: usize) {
     };
     if written >= append.header.len() {
         take(&mut known.pending, (written - append.header.len()) as u64);
-        known.header.clone_from(&append.header);
+        if !append.header.is_empty() {
+            known.header.clone_from(&append.header);
+        }
     }
 }
 

@@ -47,7 +47,27 @@ const KEYS: [(&str, &[&str]); 11] = [
         ],
     ),
     ("metrics", &["listen"]),
-    ("flow_log", &["path", "format", "interval"]),
+    (
+        "flow_log",
+        &[
+            "path",
+            "format",
+            "interval",
+            "fields",
+            "max_size",
+            "keep",
+            "rejects",
+            "account_id",
+            "vpc_id",
+            "subnet_id",
+            "instance_id",
+            "region",
+            "az_id",
+            "sublocation_type",
+            "sublocation_id",
+            "state_dir",
+        ],
+    ),
 ];
 
 #[test]
