@@ -63,6 +63,7 @@ impl Filled {
                 confirm_secs: None,
                 policy: &NewPolicy::default(),
                 seed: false,
+                confirm_secs: None,
             })
         });
         attached.context("attaching a gateway")?;
