@@ -22,7 +22,7 @@ use super::{
 use crate::{
     datapath::{Gateway, GatewayName, Observation, Observer},
     flow_log::{Accounts, FlowLogStats, Origin, Sink},
-    settings::FlowLogSettings,
+    settings::{FlowLogSettings, LogPath},
 };
 
 /// The time between two looks at dropped packets and at lines.
@@ -126,6 +126,8 @@ impl FlowLog {
         while !context.is_stopped() {
             let now = context.in_force();
             if !is_same(&generation, &now) {
+                // Lines about what was dropped so far look as they would have.
+                self.suspend();
                 self.write(&mut output);
                 self.lock().take(context, stats)?;
                 let Some(settings) = now.settings.flow_log.clone() else { return Ok(()) };
@@ -145,11 +147,15 @@ impl FlowLog {
         while self.lock().is_open && Instant::now() < deadline {
             thread::sleep(LOOK);
         }
+        self.suspend();
+        self.write(&mut output);
+        Ok(())
+    }
+
+    fn suspend(&self) {
         if let Some(accounts) = &mut self.lock().accounts {
             accounts.suspend();
         }
-        self.write(&mut output);
-        Ok(())
     }
 
     /// Has the sweeper read the tables when the window ends.
@@ -256,8 +262,8 @@ impl Output {
     /// Tells the operator when lines cannot be written, and when they can again.
     fn note(&mut self, error: Option<io::Error>) {
         let path = match &self.settings.path {
-            crate::settings::LogPath::Stdout => Path::new("standard output"),
-            crate::settings::LogPath::File(path) => path,
+            LogPath::Stdout => Path::new("standard output"),
+            LogPath::File(path) => path,
         };
         let path = path.display();
         self.rests_until = error.as_ref().map(|_| Instant::now() + RETRY);

@@ -1,4 +1,6 @@
-//! What was reported, what is to be, and the windows.
+//! What was reported, what is to be, and what waits to be written.
+
+mod windows;
 
 use std::{
     mem,
@@ -7,24 +9,18 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use gateway_common::{
-    config::Config, counter::FlowEvent, flow::FlowEntry, observe::PacketRecord, record::FlowRecord,
-    timeouts::Ticks, tuple::FlowKey, verdict::Reason,
-};
+use gateway_common::{config::Config, observe::PacketRecord, timeouts::Ticks};
 use tracing::warn;
 
 use super::{
     FlowLogStats, Place, Written,
     baseline::{Baseline, Baselines, FlowId},
     journal::{self, Append, Batch, Entry, Journal, Mark},
-    line::{Clock, FlowReport, Silence, Writer},
+    line::{Clock, Writer},
     recovery::{self, Known},
-    reject::{Rejected, Rejects},
+    reject::Rejects,
 };
-use crate::{
-    daemon::{FlowSight, Ledger, PassStart, PassSummary},
-    settings::{FlowLogSettings, Settings},
-};
+use crate::settings::{FlowLogSettings, Settings};
 
 /// Bytes of lines that may wait to be written.
 const PENDING_BYTES_MAX: usize = 32 << 20;
@@ -68,7 +64,7 @@ pub struct Due {
 /// A window ends with the first pass over the flow tables that begins after its time is over. In a
 /// window a flow has a line for each direction with packets that no earlier line had, and so has its
 /// end; together these are the flow's counters, whatever becomes of this process. Before
-/// [`Ledger::ended`] returns, what it reported is in the journal, and so is each line before it is
+/// [`Ledger::ended`](crate::daemon::Ledger::ended) returns, what it reported is in the journal, and so is each line before it is
 /// written. Lines that cannot be written are counted, and a line says that something is missing.
 pub struct Accounts {
     writer: Writer,
@@ -87,8 +83,6 @@ pub struct Accounts {
     /// The header that was written last.
     header: String,
     is_failing: bool,
-    /// Whether the operator knows that the journal cannot be written.
-    is_unkept_told: bool,
     clock: Clock,
     config: Config,
     mark: Mark,
@@ -129,7 +123,6 @@ impl Accounts {
             under_way: None,
             header,
             is_failing: false,
-            is_unkept_told: false,
             clock: Clock::new(origin.at, origin.now, &origin.config),
             config: origin.config,
             mark,
@@ -146,6 +139,8 @@ impl Accounts {
             accounts.stats.lost(unknown_lines);
             accounts.skip();
         }
+        // What is recycled is counted by each process for itself.
+        accounts.mark.recycled = 0;
         accounts.window_end = accounts.end_after(now.saturating_sub(1));
         accounts.rewrite();
         accounts
@@ -278,17 +273,7 @@ impl Accounts {
         let header = Entry::Settled { written: 0, header: self.header.clone() };
         let ends = [rest, header, Entry::Mark(self.mark.clone())];
         let entries = std::iter::once(start).chain(parts).chain(ends);
-        if let Err(error) = self.journal.replace(entries) {
-            if !mem::replace(&mut self.is_unkept_told, true) {
-                warn!(
-                    state_dir = %self.writer.settings().state_dir.display(),
-                    "cannot remember what the flow log reported, so that it would be inexact if \
-                     this process were killed: {error}"
-                );
-            }
-        } else {
-            self.is_unkept_told = false;
-        }
+        self.journal.rewrite(entries);
     }
 
     /// Something is missing in the window.
@@ -319,88 +304,6 @@ impl Accounts {
         }
     }
 
-    /// Adds lines that are about no flow.
-    fn add(&mut self, write: impl FnOnce(&Writer, &mut String) -> u64) {
-        write(&self.writer, &mut self.batch.text);
-        if self.batch.text.len() >= BATCH_BYTES {
-            self.commit();
-        }
-    }
-
-    fn report(
-        &mut self,
-        (key, entry, at): (&FlowKey, &FlowEntry, Ticks),
-        deltas: [super::baseline::Delta; 2],
-        end: Option<FlowEvent>,
-    ) {
-        self.writer.flow(
-            &mut self.batch.text,
-            &FlowReport {
-                interface: &self.interface,
-                key,
-                entry,
-                at,
-                config: &self.config,
-                deltas,
-                end,
-                clock: &self.clock,
-                window_start: self.mark.window_start,
-            },
-        );
-    }
-
-    /// Ends the window.
-    fn close(&mut self, summary: &PassSummary) {
-        self.commit();
-        self.baselines.forget_absent();
-        let lost = count_of(&summary.events, FlowEvent::RecordLost);
-        // A gateway that was attached anew counts from zero.
-        let is_missing = lost > self.mark.records_lost || summary.recycled > self.mark.recycled;
-        (self.mark.records_lost, self.mark.recycled) = (lost, summary.recycled);
-        self.close_rejects();
-        if is_missing || mem::take(&mut self.is_blind) {
-            self.skip();
-        }
-        self.commit();
-        let (interface, times) =
-            (self.interface.clone(), (self.mark.window_start, self.window_end));
-        if let Some(since) = self.mark.skip_since {
-            let times = (since, self.window_end);
-            self.add(|writer, text| writer.silence(text, &interface, Silence::SkipData, times));
-        } else if !self.mark.has_lines {
-            self.add(|writer, text| writer.silence(text, &interface, Silence::NoData, times));
-        }
-        self.mark.skip_since = None;
-        self.commit();
-        let now = self.clock.unix_secs(summary.at);
-        let window_start = self.end_after(now).saturating_sub(self.interval()).max(self.window_end);
-        self.window_end = self.end_after(now);
-        self.mark = Mark { window_start, has_lines: false, ..self.mark.clone() };
-        self.journal.append(&Entry::Mark(self.mark.clone()));
-        self.stats.window();
-    }
-
-    fn close_rejects(&mut self) {
-        let (sums, missed) = self.rejects.take();
-        for (rejected, sum) in sums {
-            let interface = interface_name(rejected.ifindex);
-            let rule = self.rule_of(&rejected).map(str::to_owned);
-            self.add(|writer, text| {
-                writer.reject(text, &interface, &rejected, &sum, rule.as_deref())
-            });
-        }
-        if missed != 0 {
-            self.stats.rejects_missed(missed);
-            self.skip();
-        }
-    }
-
-    fn rule_of(&self, rejected: &Rejected) -> Option<&str> {
-        let (_, rule) = rejected.why?;
-        let is_of_rule = rejected.reason().is_some_and(Reason::is_of_rule);
-        self.rules.get(rule as usize).filter(|_| is_of_rule).map(String::as_str)
-    }
-
     fn interval(&self) -> u64 {
         self.writer.settings().interval_secs.into()
     }
@@ -408,57 +311,6 @@ impl Accounts {
     /// The end of the window that has a moment in it: a multiple of the interval.
     fn end_after(&self, unix_secs: u64) -> u64 {
         (unix_secs / self.interval() + 1) * self.interval()
-    }
-}
-
-impl Ledger for Accounts {
-    fn begin(&mut self, start: &PassStart) {
-        self.begin_at(start, SystemTime::now());
-    }
-
-    fn flow(&mut self, flow: &FlowSight<'_>) {
-        if !self.is_reporting {
-            return;
-        }
-        let id = self.baselines.id(flow.key, flow.entry.created);
-        let (baseline, deltas) = self.baselines.advance(id, flow.entry);
-        if deltas.iter().all(|delta| delta.packets == 0) {
-            return;
-        }
-        self.batch.set.push((id, baseline.0));
-        self.report((flow.key, flow.entry, flow.at), deltas, None);
-        if self.batch.text.len() >= BATCH_BYTES {
-            self.commit();
-        }
-    }
-
-    fn ended(&mut self, record: &FlowRecord) {
-        let id = self.baselines.id(&record.key, record.entry.created);
-        // The process that took this record before was killed before it was out of the ring.
-        if self.last == Some((record.serial, id)) {
-            return;
-        }
-        let deltas = self.baselines.end(id, &record.entry);
-        self.report((&record.key, &record.entry, record.at), deltas, record.event());
-        self.batch.ended.push(id);
-        self.last = Some((record.serial, id));
-        self.batch.last = self.last;
-        self.commit();
-    }
-
-    fn finish(&mut self, summary: &PassSummary) {
-        if mem::take(&mut self.is_reporting) {
-            self.close(summary);
-        }
-    }
-}
-
-impl Accounts {
-    /// A pass begins at this time.
-    pub(super) fn begin_at(&mut self, start: &PassStart, now: SystemTime) {
-        self.config = start.config.clone();
-        self.clock = Clock::new(start.at, now, &start.config);
-        self.is_reporting = unix_secs(now) >= self.window_end;
     }
 }
 
@@ -475,12 +327,6 @@ fn interface_of(settings: &Settings, gateway: &str) -> String {
     }
 }
 
-/// The name of an interface; its number if it is gone.
-fn interface_name(ifindex: u32) -> String {
-    let name = nix::net::if_::if_indextoname(ifindex).ok();
-    name.and_then(|name| name.into_string().ok()).unwrap_or_else(|| ifindex.to_string())
-}
-
 /// The names of rules, or their numbers as `rule show` has them.
 fn rules_of(settings: &Settings) -> Vec<String> {
     let rules = settings.policy.rules.iter().enumerate();
@@ -489,10 +335,6 @@ fn rules_of(settings: &Settings) -> Vec<String> {
 
 fn lines_in(text: &str) -> u64 {
     text.bytes().filter(|byte| *byte == b'\n').count() as u64
-}
-
-fn count_of(events: &[(FlowEvent, u64)], event: FlowEvent) -> u64 {
-    events.iter().find(|(of, _)| *of == event).map_or(0, |(_, count)| *count)
 }
 
 fn unix_secs(time: SystemTime) -> u64 {

@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, BufWriter, Write},
+    mem,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -86,12 +87,14 @@ pub(super) struct Journal {
     /// `None` while it cannot be written: then a killed process makes the log inexact.
     file: Option<File>,
     bytes: u64,
+    /// Whether the operator knows that it cannot be written.
+    is_told: bool,
 }
 
 impl Journal {
     /// One at `path`, to be written with [`replace`](Self::replace) first.
     pub(super) const fn new(path: PathBuf) -> Self {
-        Self { path, file: None, bytes: 0 }
+        Self { path, file: None, bytes: 0, is_told: false }
     }
 
     /// How long it is.
@@ -111,19 +114,34 @@ impl Journal {
         match file.write_all(&bytes) {
             Ok(()) => self.bytes += bytes.len() as u64,
             Err(error) => {
-                warn!(
-                    path = %self.path.display(),
-                    "cannot remember what the flow log reported, so that it would be inexact if \
-                     this process were killed: {error}"
-                );
                 // What is half-written hides what would come behind it.
                 self.file = None;
+                self.tell(&error);
             }
         }
     }
 
+    /// Tells the operator once that it cannot be written.
+    fn tell(&mut self, error: &io::Error) {
+        if !mem::replace(&mut self.is_told, true) {
+            warn!(
+                path = %self.path.display(),
+                "cannot remember what the flow log reported, so that it would be inexact if this \
+                 process were killed: {error}"
+            );
+        }
+    }
+
+    /// Writes the whole file anew if that is possible.
+    pub(super) fn rewrite(&mut self, entries: impl Iterator<Item = Entry>) {
+        match self.replace(entries) {
+            Ok(()) => self.is_told = false,
+            Err(error) => self.tell(&error),
+        }
+    }
+
     /// Writes the whole file anew; whoever is killed meanwhile leaves the old one.
-    pub(super) fn replace(&mut self, entries: impl Iterator<Item = Entry>) -> io::Result<()> {
+    fn replace(&mut self, entries: impl Iterator<Item = Entry>) -> io::Result<()> {
         self.file = None;
         let new = self.path.with_extension("new");
         if let Some(directory) = self.path.parent() {
@@ -149,7 +167,8 @@ fn encode(entry: &Entry) -> Vec<u8> {
     let mut bytes = vec![0; HEAD_BYTES];
     bytes = postcard::to_extend(entry, bytes).expect("entries are plain data");
     let body = &bytes[HEAD_BYTES..];
-    let (length, checksum) = (body.len() as u32, checksum(body));
+    let length = u32::try_from(body.len()).expect("entries are shorter than 4 GiB");
+    let checksum = checksum(body);
     bytes[..4].copy_from_slice(&length.to_le_bytes());
     bytes[4..HEAD_BYTES].copy_from_slice(&checksum.to_le_bytes());
     bytes

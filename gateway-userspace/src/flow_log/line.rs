@@ -11,20 +11,17 @@ use gateway_common::{
     flow::FlowEntry,
     timeouts::Ticks,
     tuple::{Direction, Family, FlowKey},
+    verdict::Reason,
 };
 use network_types::ip::IpProto;
-use serde::Serialize;
 
 use super::{
     Field,
     baseline::Delta,
+    json::{self, JsonFlow, JsonReject, JsonSilence},
     reject::{Rejected, Sum},
 };
-use crate::{
-    protocol,
-    settings::{FlowLogFormat, FlowLogSettings},
-    view::FlowView,
-};
+use crate::settings::{FlowLogFormat, FlowLogSettings};
 
 /// What tells the time of the packet path's ticks.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +65,7 @@ pub(super) struct FlowReport<'a> {
 
 impl FlowReport<'_> {
     /// First and last packet of a direction, as far as that is known.
-    fn times(&self, direction: Direction) -> (u64, u64) {
+    pub(super) fn times(&self, direction: Direction) -> (u64, u64) {
         let (half, delta) = (self.entry.half(direction), &self.deltas[direction as usize]);
         let created = self.clock.unix_secs(self.entry.created);
         let is_opener = direction == Direction::Outbound;
@@ -151,7 +148,7 @@ impl Writer {
         let is_news = report.deltas.iter().any(|delta| delta.packets != 0);
         if self.is_json() {
             if is_news || report.end.is_some() {
-                json(text, &JsonFlow::new(report));
+                json::write(text, &JsonFlow::new(report));
                 return 1;
             }
             return 0;
@@ -193,7 +190,7 @@ impl Writer {
         rule: Option<&str>,
     ) -> u64 {
         if self.is_json() {
-            json(text, &JsonReject::new(interface, rejected, sum, rule));
+            json::write(text, &JsonReject::new(interface, rejected, sum, rule));
             return 1;
         }
         let is_parsed = rejected.key.family != 0;
@@ -208,7 +205,7 @@ impl Writer {
                 action: "REJECT",
                 status: "OK",
                 tcp_flags: None,
-                reason: rejected.reason().map_or(NONE, |reason| reason.name()),
+                reason: rejected.reason().map_or(NONE, Reason::name),
                 rule: rule.unwrap_or(NONE),
                 state: NONE,
                 end: NONE,
@@ -229,7 +226,7 @@ impl Writer {
             Silence::SkipData => ("SKIPDATA", "skip-data"),
         };
         if self.is_json() {
-            json(text, &JsonSilence { event, interface, start: times.0, end: times.1 });
+            json::write(text, &JsonSilence { event, interface, start: times.0, end: times.1 });
             return 1;
         }
         self.line(
@@ -299,7 +296,7 @@ impl Writer {
             Field::Action => line.push_str(values.action),
             Field::LogStatus => line.push_str(values.status),
             Field::TcpFlags => put(line, values.tcp_flags),
-            Field::Type => put(line, key.map(|key| type_of(key))),
+            Field::Type => put(line, key.map(type_of)),
             Field::FlowDirection => put(
                 line,
                 direction.map(|direction| match direction {
@@ -335,102 +332,4 @@ fn has_ports(protocol: u8) -> bool {
     [IpProto::Tcp, IpProto::Udp, IpProto::Sctp, IpProto::UdpLite, IpProto::Dccp]
         .iter()
         .any(|with| *with as u8 == protocol)
-}
-
-/// A flow as `flow show` has it, with what is new.
-#[derive(Serialize)]
-struct JsonFlow<'a> {
-    event: &'static str,
-    interface: &'a str,
-    action: &'static str,
-    start: u64,
-    end: u64,
-    #[serde(flatten)]
-    total: FlowView,
-    packets_out_delta: u64,
-    bytes_out_delta: u64,
-    packets_in_delta: u64,
-    bytes_in_delta: u64,
-    end_reason: Option<&'static str>,
-}
-
-impl<'a> JsonFlow<'a> {
-    fn new(report: &FlowReport<'a>) -> Self {
-        let [inbound, outbound] = report.deltas;
-        let out = (outbound.packets != 0).then(|| report.times(Direction::Outbound));
-        let back = (inbound.packets != 0).then(|| report.times(Direction::Inbound));
-        let at = report.clock.unix_secs(report.at);
-        let times = || [out, back].into_iter().flatten();
-        Self {
-            event: if report.end.is_some() { "flow-end" } else { "flow" },
-            interface: report.interface,
-            action: "accept",
-            start: times().map(|times| times.0).min().unwrap_or(at),
-            end: times().map(|times| times.1).max().unwrap_or(at),
-            total: FlowView::new(report.key, report.entry, report.at, report.config),
-            packets_out_delta: outbound.packets,
-            bytes_out_delta: outbound.bytes,
-            packets_in_delta: inbound.packets,
-            bytes_in_delta: inbound.bytes,
-            end_reason: report.end.map(FlowEvent::name),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct JsonReject<'a> {
-    event: &'static str,
-    interface: &'a str,
-    action: &'static str,
-    start: u64,
-    end: u64,
-    direction: &'static str,
-    proto: Option<String>,
-    family: Option<&'static str>,
-    local: Option<std::net::IpAddr>,
-    local_port: Option<u16>,
-    remote: Option<std::net::IpAddr>,
-    remote_port: Option<u16>,
-    packets: u64,
-    bytes: u64,
-    reason: Option<&'static str>,
-    rule: Option<&'a str>,
-}
-
-impl<'a> JsonReject<'a> {
-    fn new(interface: &'a str, rejected: &Rejected, sum: &Sum, rule: Option<&'a str>) -> Self {
-        let key = Some(&rejected.key).filter(|key| key.family != 0);
-        let is_ipv4 = |key: &FlowKey| key.family == Family::Ipv4.version();
-        Self {
-            event: "reject",
-            interface,
-            action: "reject",
-            start: sum.start,
-            end: sum.end,
-            direction: rejected.direction.name(),
-            proto: key.map(|key| protocol::name(key.protocol)),
-            family: key.map(|key| if is_ipv4(key) { "ipv4" } else { "ipv6" }),
-            local: key.map(|key| key.inside.to_ip()),
-            local_port: key.map(|key| key.inside_port),
-            remote: key.map(|key| key.outside.to_ip()),
-            remote_port: key.map(|key| key.outside_port),
-            packets: sum.packets,
-            bytes: sum.bytes,
-            reason: rejected.reason().map(|reason| reason.name()),
-            rule,
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct JsonSilence<'a> {
-    event: &'static str,
-    interface: &'a str,
-    start: u64,
-    end: u64,
-}
-
-fn json(text: &mut String, value: &impl Serialize) {
-    text.push_str(&serde_json::to_string(value).expect("plain data"));
-    text.push('\n');
 }

@@ -12,6 +12,7 @@ mod accounts;
 mod baseline;
 mod field;
 mod journal;
+mod json;
 mod line;
 mod recovery;
 mod reject;

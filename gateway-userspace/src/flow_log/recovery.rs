@@ -91,14 +91,10 @@ fn take(pending: &mut String, bytes: u64) {
 /// Finds out how much was written of the first `length` bytes that wait.
 fn complete(known: &mut Known, append: &Append, length: usize) {
     let text = [append.header.as_bytes(), &known.pending.as_bytes()[..length]].concat();
-    let written = match written_of(append, &text) {
-        Some(written) => written,
-        None => {
-            let lines = text.iter().filter(|byte| **byte == b'\n').count();
-            known.unknown_lines += lines as u64;
-            text.len()
-        }
-    };
+    let written = written_of(append, &text).unwrap_or_else(|| {
+        known.unknown_lines += String::from_utf8_lossy(&text).lines().count() as u64;
+        text.len()
+    });
     if written >= append.header.len() {
         take(&mut known.pending, (written - append.header.len()) as u64);
         if !append.header.is_empty() {
