@@ -63,7 +63,6 @@ impl Filled {
                 confirm_secs: None,
                 policy: &NewPolicy::default(),
                 seed: false,
-                confirm_secs: None,
             })
         });
         attached.context("attaching a gateway")?;
