@@ -73,6 +73,7 @@ fn start_services(services: &mut Services, vitals: &Vitals) {
     let sweeping = Sweeping::default();
     vitals.sweeping(&sweeping);
     let (log, stats) = (FlowLog::new(&sweeping), Arc::<FlowLogStats>::default());
+    vitals.flow_log(&stats);
     // What ends before the log is open or behind it would be in no line: it holds the sweeper.
     let (holding, swept, counted) = (log.clone(), sweeping.clone(), Arc::clone(&stats));
     services.thread("sweeper", move |context| {

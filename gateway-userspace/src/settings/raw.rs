@@ -4,8 +4,8 @@ use gateway_common::{policy::Route, timeouts::TimeoutClass};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    metrics::RawMetrics,
     FlowLogSettings, flow_log,
+    metrics::RawMetrics,
     policy::{PolicyTables, RawPolicy, routes},
     problem::Problem,
     profile::{Profile, TIMEOUT_GROUPS},
@@ -87,8 +87,6 @@ fn read_document<'a>(
     let martians = root.table("martians", "[martians]");
     let policy = PolicyTables::of(&mut root);
     let metrics = root.table("metrics", "[metrics]");
-    root.refuse("flow_log", "[flow_log]");
-    root.refuse("metrics", "[metrics]");
     let flow_log = root.table("flow_log", "[flow_log]").map(|table| (root.line("flow_log"), table));
     root.finish();
 

@@ -269,15 +269,6 @@ impl<'a, 'p> TableReader<'a, 'p> {
         }
     }
 
-    /// A part of the configuration that exists but is not built yet.
-    pub(super) fn refuse(&mut self, key: &'static str, heading: &str) {
-        self.known.insert(key);
-        if let Some((name, _)) = self.table.and_then(|table| table.get_key_value(key)) {
-            let line = self.lines.line_of(name);
-            self.complain(line, format!("{heading} is not supported by this version; remove it"));
-        }
-    }
-
     /// Adds a complaint about `line`.
     pub(super) fn complain(&mut self, line: usize, message: String) {
         self.problems.push(Problem { line, message });

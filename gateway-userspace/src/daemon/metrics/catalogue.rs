@@ -142,6 +142,17 @@ metrics! {
     SWEEPER_PASS_TIME = Gauge "eigw_sweeper_last_pass_timestamp_seconds" ["gateway"]
         "When the last complete pass ended, in seconds since 1970";
 
+    LOG_LINES = Counter "eigw_flow_log_lines_total" ["gateway"]
+        "Lines of the flow log that were written since the gateway has this daemon";
+    LOG_BYTES = Counter "eigw_flow_log_bytes_total" ["gateway"]
+        "Bytes of these lines";
+    LOG_LOST = Counter "eigw_flow_log_lost_lines_total" ["gateway"]
+        "Lines of the flow log that could not be written";
+    LOG_MISSED = Counter "eigw_flow_log_missed_rejects_total" ["gateway"]
+        "Dropped packets that are in no line, because there were more than the flow log takes";
+    LOG_WINDOWS = Counter "eigw_flow_log_windows_total" ["gateway"]
+        "Complete windows of the flow log";
+
     OBSERVER_REPORTED = Gauge "eigw_observer_reports" ["gateway", "place", "outcome"]
         "What became of the reports to an observer that watches now: reported, limited or lost";
     PROGRAM_SECONDS = Counter "eigw_program_run_seconds_total" ["gateway", "program"]

@@ -50,6 +50,7 @@ impl Sources<'_> {
         page.add(metric::BUILD, [env!("CARGO_PKG_VERSION"), &ABI_VERSION.to_string()], true);
         self.tell_reloads(&mut page);
         self.tell_sweeper(&mut page);
+        self.tell_flow_log(&mut page);
         self.tell_all(&mut page, &[("process", &|page| process::tell(page))]);
         page.add(metric::PROCESS_START, [], unix_secs(self.vitals.begun()));
         let opened = Gateway::open(self.bpffs, self.name);
@@ -131,6 +132,16 @@ impl Sources<'_> {
         page.add(metric::FLOWS_RECYCLED, [name], last.summary.recycled);
         page.add(metric::SWEEPER_PASS_SECONDS, [name], last.summary.duration.as_secs_f64());
         page.add(metric::SWEEPER_PASS_TIME, [name], unix_secs(last.at));
+    }
+
+    fn tell_flow_log(&self, page: &mut Page) {
+        let name = self.name.as_str();
+        let Some(counts) = self.vitals.logged() else { return };
+        page.add(metric::LOG_LINES, [name], counts.lines);
+        page.add(metric::LOG_BYTES, [name], counts.bytes);
+        page.add(metric::LOG_LOST, [name], counts.lost);
+        page.add(metric::LOG_MISSED, [name], counts.rejects_missed);
+        page.add(metric::LOG_WINDOWS, [name], counts.windows);
     }
 
     fn tell_config(&self, page: &mut Page, gateway: &Gateway) -> anyhow::Result<()> {

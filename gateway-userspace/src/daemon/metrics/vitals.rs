@@ -7,12 +7,15 @@ use std::{
 
 use gateway_common::{flow::FlowState, tables::Table};
 
-use crate::daemon::sweeper::{FlowSight, Ledger, PassStart, PassSummary, SweeperStats, Sweeping};
+use crate::{
+    daemon::sweeper::{FlowSight, Ledger, PassStart, PassSummary, SweeperStats, Sweeping},
+    flow_log::{FlowLogCounts, FlowLogStats},
+};
 
 /// What the daemon's parts tell the metrics. Clones share it.
 ///
-/// Whoever has further figures, such as the flow log or accounts of costs, adds a field to
-/// [`Known`], and a source to [`scrape`](super::scrape).
+/// Whoever has further figures, such as accounts of costs, adds a field to [`Known`], and a source to
+/// [`scrape`](super::scrape).
 #[derive(Clone, Default)]
 pub(in crate::daemon) struct Vitals(Arc<Mutex<Known>>);
 
@@ -22,11 +25,14 @@ struct Known {
     reloads: Reloads,
     /// The gateway's sweeper and what it meets, while there is one.
     sweeping: Option<(Sweeping, Arc<Mutex<FlowCounts>>)>,
+    /// What its flow log wrote, likewise.
+    flow_log: Option<Arc<FlowLogStats>>,
 }
 
 impl Default for Known {
     fn default() -> Self {
-        Self { begun: SystemTime::now(), reloads: Reloads::default(), sweeping: None }
+        let begun = SystemTime::now();
+        Self { begun, reloads: Reloads::default(), sweeping: None, flow_log: None }
     }
 }
 
@@ -54,9 +60,15 @@ impl Vitals {
         self.known().sweeping = Some((sweeping.clone(), counts));
     }
 
+    /// Its flow log counts so.
+    pub(in crate::daemon) fn flow_log(&self, stats: &Arc<FlowLogStats>) {
+        self.known().flow_log = Some(Arc::clone(stats));
+    }
+
     /// The gateway is not there any more.
     pub(in crate::daemon) fn detached(&self) {
-        self.known().sweeping = None;
+        let mut known = self.known();
+        (known.sweeping, known.flow_log) = (None, None);
     }
 
     pub(super) fn begun(&self) -> SystemTime {
@@ -65,6 +77,11 @@ impl Vitals {
 
     pub(super) fn reloads(&self) -> Reloads {
         self.known().reloads
+    }
+
+    /// What the flow log wrote.
+    pub(super) fn logged(&self) -> Option<FlowLogCounts> {
+        self.known().flow_log.as_ref().map(|stats| stats.get())
     }
 
     /// What the sweeper did, and what its last complete pass met.
