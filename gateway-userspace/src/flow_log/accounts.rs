@@ -141,7 +141,7 @@ impl Accounts {
         }
         // What is recycled is counted by each process for itself.
         accounts.mark.recycled = 0;
-        accounts.window_end = accounts.end_after(now.saturating_sub(1));
+        accounts.window_end = accounts.end_after(now);
         accounts.rewrite();
         accounts
     }
