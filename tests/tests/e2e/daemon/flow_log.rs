@@ -68,7 +68,7 @@ fn lines_add_up_over_kills_and_ends() {
     };
     talk(&mut sent, 3);
     for round in 0..3 {
-        let closed = socket::tcp_exchange(&lab.inside, echo, &[7; 50_000], PATIENCE);
+        let closed = socket::tcp_exchange(&lab.inside, echo, &vec![7; 50_000], PATIENCE);
         assert_eq!(closed.expect("TCP").len(), 50_000);
         let reset = socket::connect(&lab.inside, echo, PATIENCE).expect("TCP");
         socket::exchange(&reset, b"reset").expect("TCP");
