@@ -171,12 +171,12 @@ impl Tables for Maps {
         // Packets that found the old entry while it was copied are carried over, by us or by
         // those CPUs, so that the counters stay exact; from here on every lookup finds the new
         // one first.
-        if let Some(established) = ESTABLISHED.get_ptr_mut(key).and_then(Slot::new) {
-            if !slot::carry_over(&established, moved, slot) {
-                // Whoever ended it meanwhile removes it where it was.
-                _ = ESTABLISHED.remove(key);
-                return Promotion::Exists;
-            }
+        if let Some(established) = ESTABLISHED.get_ptr_mut(key).and_then(Slot::new)
+            && !slot::carry_over(&established, moved, slot)
+        {
+            // Whoever ended it meanwhile removes it where it was.
+            _ = ESTABLISHED.remove(key);
+            return Promotion::Exists;
         }
         _ = HALF_OPEN.remove(key);
         Promotion::Done

@@ -151,9 +151,9 @@ fn records_without_room_are_counted() {
     assert_eq!(programs.run(Program::EgressTc, &u.out().frame()), Verdict::Pass);
     assert!(programs.forget(&u.key));
     let records = programs.state().records;
-    let (last, kept) = records.split_last().expect("there are some");
+    let (final_record, kept) = records.split_last().expect("there are some");
     assert!((0..).zip(kept).all(|(serial, record)| record.serial == serial));
-    assert_eq!(last.serial, kept.len() as u64 + lost);
+    assert_eq!(final_record.serial, kept.len() as u64 + lost);
 }
 
 /// Somebody else has said that it ends the flow, but has not removed it yet: nothing may be stored

@@ -92,7 +92,7 @@ fn cases() -> Vec<Case> {
 impl Case {
     fn key(&self) -> FlowKey {
         let (protocol, outside_port) = (self.protocol as u8, self.outside_port);
-        FlowKey { protocol, outside_port, ..FlowKey::default() }
+        FlowKey { outside_port, protocol, ..FlowKey::default() }
     }
 
     fn entry(&self) -> FlowEntry {

@@ -41,6 +41,10 @@ static WATCH_COUNTS: Array<WatchCount, OBSERVERS_MAX> = Array::new();
 static OBSERVERS: ArrayOfMaps<RingBuf<PacketRecord, OBSERVER_RING_BYTES>, OBSERVERS_MAX> =
     ArrayOfMaps::new();
 
+/// How many observers there may be.
+#[expect(clippy::cast_possible_truncation, reason = "there are a few")]
+const PLACES: u32 = OBSERVERS_MAX as u32;
+
 /// User space looks at the rings by itself: waking it for each record would cost more than the
 /// record.
 const NO_WAKEUP: u64 = BPF_RB_NO_WAKEUP as u64;
@@ -79,7 +83,7 @@ pub(super) extern "C" fn announce_flow(
         }
     }
     if observed() & want::FLOWS != 0 {
-        for index in 0..OBSERVERS_MAX as u32 {
+        for index in 0..PLACES {
             show_flow(index, key, entry, event, now, serial);
         }
     }
@@ -204,7 +208,7 @@ fn show<B: Uplink>(
     record.fill(clock::now(), direction, sight, bytes, workspace);
     record.ifindex = bytes.ifindex();
     record.offloaded_vlan = bytes.offloaded_vlan().map_or(0, |tag| TAGGED | u32::from(tag));
-    for index in 0..OBSERVERS_MAX as u32 {
+    for index in 0..PLACES {
         show_packet(index, record, sight);
     }
     0

@@ -170,8 +170,11 @@ fn detaching_all_works_whatever_is_damaged() {
     }
 }
 
+/// A way to damage a gateway.
+type Damage = fn(&Site);
+
 /// What can be wrong with a gateway, and how it gets there.
-const DAMAGES: [(&str, fn(&Site)); 8] = [
+const DAMAGES: [(&str, Damage); 8] = [
     ("META empty", |site| change_meta(site, |words| words.fill(0))),
     ("META full of nonsense", |site| change_meta(site, |words| words.fill(u64::MAX))),
     ("META missing", |site| fs::remove_file(site.map(META)).expect("it is there")),

@@ -154,6 +154,7 @@ fn a_daemon_on_trial_ends_with_its_gateway() {
     let mut daemon = start("3");
     expect_protected(&lab);
     assert_eq!(guards(&lab).len(), 1, "the guard outlives the daemon");
+    daemon.expect_stopping();
     assert_eq!(daemon.status().code(), Some(0), "there is nothing to start it anew for");
     assert_eq!(lab.bpffs.entries(), Vec::<PathBuf>::new());
     ping(&lab).expect("nothing is filtered");

@@ -9,7 +9,7 @@ use nix::time::{ClockId, clock_gettime};
 pub struct Budget {
     /// In general.
     pub usual: f64,
-    /// While [many](super::pass::PRESSING_DIVISOR) of a table's places are taken by flows whose time
+    /// While many of a table's places are taken by flows whose time
     /// is over.
     pub pressed: f64,
     /// The time from the beginning of a pass to that of the next one, if the shares allow.

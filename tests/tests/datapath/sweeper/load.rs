@@ -106,7 +106,9 @@ fn load(road: &Road, sweep: &mut Sweep, ports: u16) {
         while threads.iter().any(|thread| !thread.is_finished()) {
             sweep.step();
         }
-        threads.into_iter().for_each(|thread| thread.join().expect("traffic flows"));
+        for thread in threads {
+            thread.join().expect("traffic flows");
+        }
     });
     // Some live on.
     for port in 0..100 {

@@ -142,7 +142,7 @@ impl<'a> Daemon<'a> {
 
     /// Waits until the daemon says that it is about to end.
     #[track_caller]
-    fn expect_stopping(&self) {
+    pub(crate) fn expect_stopping(&self) {
         let message = self.notification();
         assert!(message.starts_with("STOPPING=1\n"), "{message}");
     }
