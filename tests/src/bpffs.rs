@@ -2,6 +2,7 @@
 
 use std::{
     env, fs,
+    io::ErrorKind,
     path::{Path, PathBuf},
     sync::Once,
 };
@@ -62,7 +63,12 @@ impl Bpffs {
         let home = self.path.join("eigw");
         let mut directories: Vec<_> = Some(home).into_iter().filter(|home| home.exists()).collect();
         while let Some(directory) = directories.pop() {
-            for entry in fs::read_dir(directory).expect("bpffs is readable") {
+            let entries = match fs::read_dir(directory) {
+                // Somebody removed it meanwhile.
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                entries => entries.expect("bpffs is readable"),
+            };
+            for entry in entries {
                 let path = entry.expect("bpffs is readable").path();
                 if path.is_dir() {
                     directories.push(path.clone());
