@@ -1,4 +1,5 @@
-//! `[flow_log]`: where flow logs go, and how they look.
+//! `[flow_log]`: where flow logs go, and how they look. Without it nobody learns whom inside talks to
+//! (RFC6888-REQ-12).
 
 use std::path::PathBuf;
 

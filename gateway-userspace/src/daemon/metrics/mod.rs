@@ -1,4 +1,4 @@
-//! Metrics for Prometheus.
+//! Metrics for Prometheus; what they tell the commands show as well (RFC6888-REQ-10).
 //!
 //! ```text
 //! kernel: counters, configuration, uplinks ──┐

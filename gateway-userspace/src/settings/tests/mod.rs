@@ -14,9 +14,11 @@ use super::*;
 /// Of the machine that files are judged for: its tables have 65,536 and 16,384 entries.
 const MEMORY_BYTES: u64 = 1 << 30;
 
+/// RFC6888-REQ-12: among them that no flow is logged.
 #[test]
 fn an_empty_file_means_the_defaults() {
     assert_eq!(parse(""), Ok((Settings::default(), Vec::new())));
+    assert_eq!(Settings::default().flow_log, None);
     let config = Settings::default().to_config(250, false);
     assert_eq!(config, Config::new(250));
     assert_eq!(config.mode, Mode::Armed as u32);

@@ -31,7 +31,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
 const ABSENT: [&str; 3] =
     ["eigw_observer_reports", "eigw_program_run_seconds_total", "eigw_program_runs_total"];
 
-/// The page and `eigw stats show` say the same, and every packet is counted once.
+/// RFC6888-REQ-10: the page and `eigw stats show` say the same, and every packet is counted once.
 #[test]
 fn the_page_says_what_stats_show() {
     let lab = Lab::new();
