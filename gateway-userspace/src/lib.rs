@@ -11,6 +11,7 @@
 //! The binary `eigw` is a thin shell around [`cli`]; tests and later programs use the same
 //! library.
 
+pub mod accounts;
 pub mod cli;
 pub mod daemon;
 pub mod datapath;

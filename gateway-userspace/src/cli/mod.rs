@@ -5,6 +5,7 @@ mod attach;
 mod check;
 mod completions;
 mod confirm;
+mod cost;
 mod detach;
 mod doctor;
 mod drop;

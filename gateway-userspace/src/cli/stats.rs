@@ -13,11 +13,15 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{Context, Result, select, tables, values};
+use super::{
+    Context, Result,
+    cost::{self, By, Column},
+    select, tables, values,
+};
 use crate::{
     datapath::{Gateway, GatewayName},
     output::Output,
-    view::{EventsView, RatesView, StatsView, VerdictView, View},
+    view::{CostView, EventsView, RatesView, StatsView, VerdictView, View},
 };
 
 /// Show the counters of packets and flows
@@ -37,6 +41,15 @@ enum StatsCommand {
     /// Show the counters once
     #[command(visible_alias = "list")]
     Show,
+    /// Show what flows carried since 'eigw run' keeps accounts, and what it cost
+    Cost {
+        /// What to take together
+        #[arg(long, value_enum, default_value_t)]
+        by: By,
+        /// What comes first: the greatest, or the first of names
+        #[arg(long, value_name = "COLUMN", value_enum, default_value_t)]
+        sort: Column,
+    },
     /// Show the counters and their rates again and again, until interrupted
     Watch {
         /// Seconds between two looks, from 0.1 to 3600
@@ -52,7 +65,14 @@ pub(super) fn run<W: Write>(
 ) -> Result<()> {
     let gateway = select::open(context, args.name.as_ref())?;
     match args.command.unwrap_or(StatsCommand::Show) {
-        StatsCommand::Show => Ok(output.print(&View::Stats(stats(&gateway)?))?),
+        StatsCommand::Show => {
+            let cost = cost::document(context, gateway.name())?;
+            let cost = cost.as_ref().map(CostView::new);
+            Ok(output.print(&View::Stats(StatsView { cost, ..stats(&gateway)? }))?)
+        }
+        StatsCommand::Cost { by, sort } => {
+            Ok(output.print(&View::Cost(Box::new(cost::list(context, &gateway, by, sort)?)))?)
+        }
         StatsCommand::Watch { interval } => {
             let runtime = runtime::Builder::new_current_thread()
                 .enable_all()
@@ -69,6 +89,7 @@ fn stats(gateway: &Gateway) -> Result<StatsView> {
         verdicts: verdicts(gateway)?,
         flows: tables::flow_tables(gateway)?,
         events: EventsView(gateway.flow_events()?),
+        cost: None,
     })
 }
 

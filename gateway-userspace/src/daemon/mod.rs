@@ -7,6 +7,7 @@
 //!                        └── Services: rejecter … (one line each in `start_services`)
 //! ```
 
+mod accounts;
 mod event;
 mod flow_log;
 mod log;
@@ -39,6 +40,7 @@ use tokio::{
 use tracing::{error, info, warn};
 use uplinks::{Place, Uplinks};
 
+pub use accounts::Accounts;
 pub use log::{LogFormat, start as start_log};
 pub use metrics::{Kind as MetricKind, METRICS, Metric};
 pub use requests::{Request, Requests};
@@ -71,6 +73,7 @@ fn start_services(services: &mut Services, vitals: &Vitals) {
     services.task("rejecter", rejecter::run);
     // Whoever keeps accounts of flows takes a clone and adds its ledger.
     let sweeping = Sweeping::default();
+    let accounts = Accounts::default();
     vitals.sweeping(&sweeping);
     let (log, stats) = (FlowLog::new(&sweeping), Arc::<FlowLogStats>::default());
     vitals.flow_log(&stats);
@@ -78,6 +81,7 @@ fn start_services(services: &mut Services, vitals: &Vitals) {
     let (holding, swept, counted) = (log.clone(), sweeping.clone(), Arc::clone(&stats));
     services.thread("sweeper", move |context| {
         let _open = holding.open(context, &counted)?;
+        accounts.keep(context, &swept.ledgers)?;
         sweeper::run(context, &swept)
     });
     services.thread("flow-log", move |context| log.run(context, &sweeping, &stats));

@@ -43,6 +43,13 @@ pub(super) fn endpoint(address: IpAddr, port: u16) -> String {
     }
 }
 
+/// An amount of money, to as many digits as tell anything; `-` for none.
+pub(crate) fn money(amount: Option<f64>, currency: &str) -> String {
+    let Some(amount) = amount else { return "-".to_owned() };
+    let digits = if amount > 0.0 && amount < 0.01 { 6 } else { 2 };
+    format!("{amount:.digits$} {currency}").trim_end().to_owned()
+}
+
 /// The word for `count` things.
 pub(crate) fn plural<'w>(count: usize, one: &'w str, many: &'w str) -> &'w str {
     if count == 1 { one } else { many }
@@ -80,6 +87,14 @@ mod tests {
         ] {
             assert_eq!(memory(bytes), text);
         }
+    }
+
+    #[test]
+    fn money_has_the_digits_that_matter() {
+        assert_eq!(money(None, "USD"), "-");
+        assert_eq!(money(Some(0.0), "USD"), "0.00 USD");
+        assert_eq!(money(Some(0.000_123), "EUR"), "0.000123 EUR");
+        assert_eq!(money(Some(1234.567), ""), "1234.57");
     }
 
     #[test]

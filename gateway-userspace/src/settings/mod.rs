@@ -6,6 +6,7 @@
 //! ```
 
 mod flow_log;
+pub mod cost;
 mod hook;
 mod kernel;
 mod metrics;
@@ -29,6 +30,7 @@ use gateway_common::limits::UPLINKS_MAX;
 use ipnet::IpNet;
 
 pub use flow_log::{Constants, FlowLogFormat, FlowLogSettings, LogPath};
+pub use cost::Cost;
 pub use hook::hook_name;
 pub use kernel::{memory_bytes, ticks_per_sec};
 pub use metrics::{LISTEN_MAX, Metrics};
@@ -109,6 +111,8 @@ pub struct Settings {
     pub rfc6092: Rfc6092,
     /// Where metrics are to be had.
     pub metrics: Metrics,
+    /// What bytes that leave cost.
+    pub cost: Cost,
 }
 
 impl Default for Settings {
@@ -129,6 +133,7 @@ impl Default for Settings {
             flow_log: None,
             rfc6092: Rfc6092::default(),
             metrics: Metrics::default(),
+            cost: Cost::default(),
         }
     }
 }

@@ -6,6 +6,7 @@ use toml::de::{DeTable, DeValue};
 use super::{
     FlowLogSettings, flow_log,
     metrics::RawMetrics,
+    cost::{self, RawCost},
     policy::{PolicyTables, RawPolicy, routes},
     problem::Problem,
     profile::{Profile, TIMEOUT_GROUPS},
@@ -48,6 +49,7 @@ pub(super) struct RawSettings {
     pub(super) policy: RawPolicy,
     pub(super) metrics: RawMetrics,
     pub(super) flow_log: Option<FlowLogSettings>,
+    pub(super) cost: RawCost,
 }
 
 /// Reads `text`; complaints about syntax, keys and types go to `problems`.
@@ -88,6 +90,7 @@ fn read_document<'a>(
     let policy = PolicyTables::of(&mut root);
     let metrics = root.table("metrics", "[metrics]");
     let flow_log = root.table("flow_log", "[flow_log]").map(|table| (root.line("flow_log"), table));
+    let cost = root.table("cost", "[cost]");
     root.finish();
 
     let mut raw = RawSettings::default();
@@ -102,6 +105,7 @@ fn read_document<'a>(
     raw.flow_log = flow_log.map(|(line, table)| {
         flow_log::read(line, TableReader::new(lines, "[flow_log]", Some(table), problems))
     });
+    raw.cost = cost::read(lines, cost, problems);
     raw
 }
 

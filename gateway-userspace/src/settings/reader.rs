@@ -81,6 +81,30 @@ impl<'a, 'p> TableReader<'a, 'p> {
         self.take(key, &expected, |value| number_within(value, range))
     }
 
+    /// A number within `range`, with or without a fraction.
+    pub(super) fn decimal(
+        &mut self,
+        key: &'static str,
+        range: &RangeInclusive<f64>,
+    ) -> Option<Located<f64>> {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        self.take(key, &expected, |value| {
+            let number = match value {
+                DeValue::Float(number) => number.as_str().parse().ok(),
+                DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                    .ok()
+                    .and_then(|number| i32::try_from(number).ok())
+                    .map(f64::from),
+                DeValue::String(_)
+                | DeValue::Boolean(_)
+                | DeValue::Datetime(_)
+                | DeValue::Array(_)
+                | DeValue::Table(_) => None,
+            };
+            number.filter(|number| range.contains(number))
+        })
+    }
+
     /// `"auto"` or a whole number of entries within `range`.
     pub(super) fn size(
         &mut self,

@@ -10,7 +10,7 @@ use gateway_common::{
 use ipnet::IpNet;
 
 use super::{
-    Allow, Martians, Settings,
+    Allow, Martians, Settings, cost,
     name::check_interface_name,
     policy::{self, Policy, Rfc6092},
     prefix,
@@ -54,6 +54,7 @@ pub(super) fn validate(
     let hosts = host_limits(&raw, memory_bytes, problems);
     let (policy, rfc6092) = policy(&raw, directory, problems);
     let metrics = raw.metrics.validate(problems);
+    let cost = cost::validate(&raw.cost, problems);
     Settings {
         uplinks: uplinks(raw.uplinks.unwrap_or_default(), problems),
         name: gateway_name(raw.name, problems),
@@ -77,6 +78,7 @@ pub(super) fn validate(
         flow_log: raw.flow_log,
         rfc6092,
         metrics,
+        cost,
     }
 }
 

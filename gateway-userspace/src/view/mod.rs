@@ -1,6 +1,7 @@
 //! What commands answer: plain data with units in the names. The JSON forms are API; the plain
 //! forms are rendered from the same values.
 
+mod accounts;
 mod actions;
 mod doctor;
 mod flow;
@@ -17,6 +18,7 @@ mod why;
 
 use serde::Serialize;
 
+pub use accounts::{AccountListView, AccountView, AccountsView, CostListView, CostView, CountView};
 pub use actions::{
     AttachView, AttachedUplinkView, CheckView, ConfirmView, DetachView, ManView, SeededView,
     SettingsView, TextView, WarningView,
@@ -76,6 +78,8 @@ pub enum View {
     SubnetList(SubnetListView),
     /// Of `stats show`.
     Stats(StatsView),
+    /// Of `stats cost`.
+    Cost(Box<CostListView>),
     /// Of `stats watch`, once per interval.
     Rates(RatesView),
     /// Of `why`.

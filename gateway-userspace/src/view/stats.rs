@@ -9,8 +9,10 @@ use gateway_common::{
 };
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
+use super::CostView;
+
 /// The answer of `stats show`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct StatsView {
     /// The gateway.
     pub name: String,
@@ -20,6 +22,9 @@ pub struct StatsView {
     pub flows: FlowTablesView,
     /// What happened to flows.
     pub events: EventsView,
+    /// What flows carried and what it cost; absent where no daemon keeps accounts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cost: Option<CostView>,
 }
 
 /// Packets that met one reason in one direction.
@@ -211,6 +216,7 @@ mod tests {
                 established_expired: 7,
             },
             events: EventsView(FlowEvent::ALL.into_iter().zip([5, 3, 0, 2, 9, 1]).collect()),
+            cost: None,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Answers for people.
 
+mod accounts;
 mod actions;
 mod doctor;
 mod flow;
@@ -32,6 +33,7 @@ pub(super) fn render(view: &View) -> String {
         View::RuleList(view) => hits::rules(&view.rules),
         View::SubnetList(view) => hits::subnets(&view.subnets),
         View::Stats(view) => stats::stats(view),
+        View::Cost(view) => accounts::list(view),
         View::Rates(view) => stats::rates(view),
         View::Why(view) => why::why(view),
         View::Doctor(view) => doctor::doctor(view),

@@ -1,5 +1,6 @@
 //! Counters as tables.
 
+use super::accounts;
 use crate::{
     output::table::{numbers, render, words},
     view::{EventsView, FlowTablesView, RatesView, StatsView},
@@ -22,7 +23,9 @@ pub(super) fn stats(view: &StatsView) -> String {
             counter.bytes.to_string(),
         ]
     });
-    with_totals(&view.name, &render(columns, rows), view.flows, &view.events)
+    let mut text = with_totals(&view.name, &render(columns, rows), view.flows, &view.events);
+    text.extend(view.cost.as_ref().map(accounts::summary));
+    text
 }
 
 pub(super) fn rates(view: &RatesView) -> String {
@@ -129,6 +132,7 @@ events: created 5, promoted 3, established-full 0, host-share-full 2, host-overf
                 established_expired: 7,
             },
             events: EventsView(FlowEvent::ALL.into_iter().zip([5, 3, 0, 2, 9, 1]).collect()),
+            cost: None,
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 const EXAMPLE: &str = include_str!("../../../../dist/example.toml");
 
 /// Every key but those of `[timeouts]`, by its table.
-const KEYS: [(&str, &[&str]); 11] = [
+const KEYS: [(&str, &[&str]); 12] = [
     ("gateway", &["name", "uplinks", "hook", "default_route", "profile"]),
     ("flows", &["half_open_max", "established_max", "half_open_per_host", "established_per_host"]),
     ("allow", &["ping", "dhcp_client", "redirects"]),
@@ -46,6 +46,7 @@ const KEYS: [(&str, &[&str]); 11] = [
             "shadow",
         ],
     ),
+    ("cost", &["per_gb", "currency", "prefix"]),
     ("metrics", &["listen"]),
     (
         "flow_log",
@@ -82,16 +83,17 @@ fn what_the_example_comments_out_is_the_default_and_valid() {
     let (gateway, _) = text.split_once("[flow_log]").expect("a section about the flow log");
     let (settings, warnings) = parse(gateway).expect("valid with every comment removed");
     assert_eq!(warnings, []);
+    assert!(settings.cost.is_priced() && settings.cost.classes.len() == 1);
     assert!(!settings.policy.rules.is_empty() && !settings.policy.subnets.is_empty());
     let defaults = Settings {
         name: Some(GatewayName::new("eth0").expect("valid name")),
         uplinks: vec!["eth0".to_owned()],
         ..Settings::default()
     };
-    let Settings { policy: _, metrics, .. } = &settings;
+    let Settings { metrics, .. } = &settings;
     assert_eq!(metrics.listen, ["127.0.0.1:9477".parse().expect("valid")]);
-    let (policy, metrics) = (Policy::default(), Metrics::default());
-    assert_eq!(Settings { policy, metrics, ..settings }, defaults);
+    let (policy, metrics, cost) = (Policy::default(), Metrics::default(), Cost::default());
+    assert_eq!(Settings { policy, metrics, cost, ..settings }, defaults);
     let problems = parse(&text).err().unwrap_or_default();
     for problem in &problems {
         assert!(problem.message.contains("not supported by this version"), "{problems:?}");
@@ -132,6 +134,7 @@ fn the_example_explains_every_key() {
         policy: _,
         metrics: _,
         flow_log: _,
+        cost: _,
     } = raw::read(&text, &mut Vec::new());
 }
 
