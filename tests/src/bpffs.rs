@@ -7,6 +7,7 @@ use std::{
     sync::Once,
 };
 
+use gateway_userspace::accounts;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 
 use crate::unique;
@@ -97,6 +98,8 @@ impl Drop for Bpffs {
 
 /// Unmounts and removes the BPF file system at `path`. Says nothing when there is none.
 pub fn remove(path: &Path) {
+    // What daemons of its gateways wrote down.
+    _ = fs::remove_dir_all(accounts::root(path));
     _ = umount2(path, MntFlags::MNT_DETACH);
     _ = fs::remove_dir(path);
 }

@@ -31,8 +31,7 @@ impl<K: Eq + Hash> Book<K> {
 
     /// A book as it was written down.
     pub(super) fn restore(entries: impl IntoIterator<Item = (K, Count)>, other: Count) -> Self {
-        let mut book = Self::default();
-        book.other = other;
+        let mut book = Self { other, ..Self::default() };
         for (key, count) in entries {
             book.add(key, count);
         }

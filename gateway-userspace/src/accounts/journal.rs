@@ -129,7 +129,7 @@ mod tests {
     }
 
     fn posting(number: u64) -> Posting {
-        let rule = RuleLabel((number % 2 == 0).then(|| "ssh".into()));
+        let rule = RuleLabel(number.is_multiple_of(2).then(|| "ssh".into()));
         let destination = if number == 3 {
             Destination::Class("peering".into())
         } else {

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     book::{ACCOUNTS_MAX, Book},
     document::{AccountList, Accounted, Document},
-    store::{Store, default_directory, read},
+    store::{Store, default_directory, read, root},
     tariff::{Destination, Tariff},
 };
 

@@ -4,10 +4,10 @@ use std::{
     collections::HashSet,
     fs, io,
     path::{Path, PathBuf},
-    time::SystemTime,
 };
 
 use anyhow::{Context as _, bail};
+use jiff::{Timestamp, Unit};
 
 use super::{
     Accounted, Books, Posting, Tariff,
@@ -23,16 +23,22 @@ const JOURNAL: &str = "accounts.journal";
 /// What a file is called that could not be read.
 const DAMAGED: &str = "accounts.json.damaged";
 
-/// The directory of a gateway's accounts: `/run/eigw/NAME`, or with the path of a BPF file system
-/// that is not the usual one before the name.
+/// The directory of a gateway's accounts.
 #[must_use]
 pub fn default_directory(bpffs: &Path, name: &GatewayName) -> PathBuf {
+    root(bpffs).join(name.as_str())
+}
+
+/// The directory of all accounts of gateways in a BPF file system: `/run/eigw`, or one below it with
+/// the path of a file system that is not the usual one.
+#[must_use]
+pub fn root(bpffs: &Path) -> PathBuf {
     let mut directory = PathBuf::from(RUNTIME_DIRECTORY);
     if bpffs != Path::new(DEFAULT_BPFFS) {
         // No gateway's name has this letter.
         directory.push(bpffs.to_string_lossy().replace('/', "+"));
     }
-    directory.join(name.as_str())
+    directory
 }
 
 /// Reads the accounts in a directory; `None` if none were ever kept there.
@@ -165,7 +171,9 @@ impl Store {
 }
 
 fn now() -> String {
-    humantime::format_rfc3339_seconds(SystemTime::now()).to_string()
+    let now = Timestamp::now();
+    // There is no moment that cannot be rounded but the last one there is.
+    now.round(Unit::Second).unwrap_or(now).to_string()
 }
 
 #[cfg(test)]

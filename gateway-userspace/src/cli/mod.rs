@@ -24,6 +24,7 @@ mod stats;
 mod status;
 mod subnet;
 mod tables;
+mod top;
 mod values;
 mod why;
 
@@ -91,6 +92,7 @@ enum Command {
     Rule(rule::RuleArgs),
     Subnet(subnet::SubnetArgs),
     Stats(stats::StatsArgs),
+    Top(Box<top::TopArgs>),
     Why(Box<why::WhyArgs>),
     Doctor(doctor::DoctorArgs),
     Completions(completions::CompletionsArgs),
@@ -173,6 +175,7 @@ impl Cli {
             Command::Rule(args) => View::RuleList(rule::run(&context, &args)?),
             Command::Subnet(args) => View::SubnetList(subnet::run(&context, &args)?),
             Command::Stats(args) => return stats::run(&context, &args, output),
+            Command::Top(args) => return top::run(&context, *args, output),
             Command::Why(args) => View::Why(Box::new(why::run(&context, &args)?)),
             Command::Doctor(args) => return doctor::run(&context, &args, output),
             Command::Completions(args) => View::Text(completions::run(&args)),

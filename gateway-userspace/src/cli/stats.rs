@@ -94,7 +94,7 @@ fn stats(gateway: &Gateway) -> Result<StatsView> {
 }
 
 /// Every counter that is not zero.
-fn verdicts(gateway: &Gateway) -> Result<Vec<VerdictView>> {
+pub(super) fn verdicts(gateway: &Gateway) -> Result<Vec<VerdictView>> {
     Ok(gateway
         .verdicts()?
         .into_iter()
@@ -127,7 +127,7 @@ async fn watch<W: Write>(gateway: &Gateway, pause: Duration, output: &mut Output
     }
 }
 
-fn interval_secs(text: &str) -> std::result::Result<Duration, String> {
+pub(super) fn interval_secs(text: &str) -> std::result::Result<Duration, String> {
     text.parse::<f64>()
         .ok()
         .filter(|secs| (0.1..=3600.0).contains(secs))

@@ -15,13 +15,18 @@ pub(super) fn flow_tables(gateway: &Gateway) -> Result<FlowTablesView> {
         ..FlowTablesView::default()
     };
     for (table, key, entry) in gateway.flows()? {
-        let count = match (table, entry.is_live(&key, now, &config)) {
-            (Table::HalfOpen, true) => &mut view.half_open,
-            (Table::HalfOpen, false) => &mut view.half_open_expired,
-            (Table::Established, true) => &mut view.established,
-            (Table::Established, false) => &mut view.established_expired,
-        };
-        *count += 1;
+        count(&mut view, table, entry.is_live(&key, now, &config));
     }
     Ok(view)
+}
+
+/// Counts one flow.
+pub(super) fn count(view: &mut FlowTablesView, table: Table, is_live: bool) {
+    let count = match (table, is_live) {
+        (Table::HalfOpen, true) => &mut view.half_open,
+        (Table::HalfOpen, false) => &mut view.half_open_expired,
+        (Table::Established, true) => &mut view.established,
+        (Table::Established, false) => &mut view.established_expired,
+    };
+    *count += 1;
 }

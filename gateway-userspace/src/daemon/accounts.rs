@@ -154,7 +154,9 @@ impl Clerk {
 
     /// Adds to what ended flows carried what ended during the pass.
     fn settle(&mut self, ended: Vec<(u64, Posting)>) {
-        ended.into_iter().for_each(|(_, posting)| self.store.ended.post(posting));
+        for (_, posting) in ended {
+            self.store.ended.post(posting);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 pub mod pcapng;
 mod plain;
 mod table;
-mod units;
+pub(crate) mod units;
 
 use std::{
     fmt::Display,
@@ -57,6 +57,12 @@ impl<W> Output<W> {
     #[must_use]
     pub fn new(writer: W, format: Format) -> Self {
         Self { writer, format, terminal: false }
+    }
+
+    /// How answers are written.
+    #[must_use]
+    pub const fn format(&self) -> Format {
+        self.format
     }
 
     /// The writer, with everything that was written.

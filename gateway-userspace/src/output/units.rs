@@ -8,7 +8,7 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 const DAY_MS: u64 = 24 * HOUR_MS;
 
 /// A span of time in its two greatest units, such as `2h3m`; below a minute as `1.2s` or `20ms`.
-pub(super) fn duration(ms: u64) -> String {
+pub(crate) fn duration(ms: u64) -> String {
     match ms {
         0..SEC_MS => format!("{ms}ms"),
         SEC_MS..MINUTE_MS if ms % SEC_MS < 100 => format!("{}s", ms / SEC_MS),
@@ -34,8 +34,38 @@ pub(super) fn memory(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
+/// A number in three digits, such as `1.5k`.
+pub(crate) fn count(number: f64) -> String {
+    let (number, unit) = scaled(number);
+    if unit.is_empty() && (number >= 10.0 || number == 0.0) {
+        return format!("{number:.0}");
+    }
+    format!("{number:.1}{unit}")
+}
+
+/// A rate, such as `12.0 Mbit/s`.
+pub(crate) fn bits_per_sec(rate: f64) -> String {
+    match scaled(rate) {
+        (rate, "") => format!("{rate:.0} bit/s"),
+        (rate, unit) => format!("{rate:.1} {unit}bit/s"),
+    }
+}
+
+/// A number below a thousand, and the unit that makes it so.
+fn scaled(number: f64) -> (f64, &'static str) {
+    const UNITS: [&str; 5] = ["", "k", "M", "G", "T"];
+    // What would be shown as a thousand of a unit is one of the next.
+    const LIMIT: f64 = 999.95;
+    let (mut number, mut unit) = (number, 0);
+    while number >= LIMIT && unit + 1 < UNITS.len() {
+        number /= 1000.0;
+        unit += 1;
+    }
+    (number, UNITS[unit])
+}
+
 /// An address with its port as people write it; port 0 stands for none.
-pub(super) fn endpoint(address: IpAddr, port: u16) -> String {
+pub(crate) fn endpoint(address: IpAddr, port: u16) -> String {
     match (address, port) {
         (_, 0) => address.to_string(),
         (IpAddr::V4(_), _) => format!("{address}:{port}"),
@@ -87,6 +117,24 @@ mod tests {
         ] {
             assert_eq!(memory(bytes), text);
         }
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        for (number, text) in [
+            (0.0, "0"),
+            (0.25, "0.2"),
+            (9.5, "9.5"),
+            (800.0, "800"),
+            (999.97, "1.0k"),
+            (1_509.5, "1.5k"),
+            (999_960.0, "1.0M"),
+            (5e15, "5000.0T"),
+        ] {
+            assert_eq!(count(number), text);
+        }
+        assert_eq!(bits_per_sec(0.0), "0 bit/s");
+        assert_eq!(bits_per_sec(12e6), "12.0 Mbit/s");
     }
 
     #[test]

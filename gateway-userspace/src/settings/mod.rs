@@ -5,8 +5,8 @@
 //!                                         ▲ command line
 //! ```
 
-mod flow_log;
 pub mod cost;
+mod flow_log;
 mod hook;
 mod kernel;
 mod metrics;
@@ -29,8 +29,8 @@ use std::path::Path;
 use gateway_common::limits::UPLINKS_MAX;
 use ipnet::IpNet;
 
-pub use flow_log::{Constants, FlowLogFormat, FlowLogSettings, LogPath};
 pub use cost::Cost;
+pub use flow_log::{Constants, FlowLogFormat, FlowLogSettings, LogPath};
 pub use hook::hook_name;
 pub use kernel::{memory_bytes, ticks_per_sec};
 pub use metrics::{LISTEN_MAX, Metrics};

@@ -4,9 +4,10 @@ use gateway_common::{policy::Route, timeouts::TimeoutClass};
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    FlowLogSettings, flow_log,
-    metrics::RawMetrics,
+    FlowLogSettings,
     cost::{self, RawCost},
+    flow_log,
+    metrics::RawMetrics,
     policy::{PolicyTables, RawPolicy, routes},
     problem::Problem,
     profile::{Profile, TIMEOUT_GROUPS},

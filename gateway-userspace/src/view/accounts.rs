@@ -120,7 +120,9 @@ impl AccountListView {
         let split = most.min(list.accounts.len());
         let (named, rest) = list.accounts.split_at(split);
         let mut other = list.other;
-        rest.iter().for_each(|(_, count)| other += *count);
+        for (_, count) in rest {
+            other += *count;
+        }
         let accounts = named.iter().map(|(name, count)| AccountView {
             name: name.clone(),
             count: CountView::new(count, is_priced),

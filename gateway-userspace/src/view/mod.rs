@@ -14,6 +14,7 @@ mod reload;
 mod ruleset;
 mod stats;
 mod status;
+mod top;
 mod why;
 
 use serde::Serialize;
@@ -35,10 +36,14 @@ pub use reload::{EndingFlowView, PolicySizeView, ReloadPreviewView, ReloadView, 
 pub use ruleset::{
     PrefixListView, RuleTextView, RuleView, RulesetTablesView, RulesetView, SubnetView,
 };
+pub(crate) use stats::per_sec;
 pub use stats::{EventsView, FlowTablesView, RatesView, StatsView, VerdictRateView, VerdictView};
 pub use status::{
     AttachmentView, GatewayView, LoadedPolicyView, StatusElement, StatusView, UnconfirmedView,
     UnreadableView, UplinkView,
+};
+pub use top::{
+    FlowRateView, LineView, RateView, RatesBothView, RuleRateView, TopUplinkView, TopView,
 };
 pub(crate) use why::travel;
 pub use why::{
@@ -82,6 +87,8 @@ pub enum View {
     Cost(Box<CostListView>),
     /// Of `stats watch`, once per interval.
     Rates(RatesView),
+    /// Of `top`.
+    Top(Box<TopView>),
     /// Of `why`.
     Why(Box<WhyView>),
     /// Of `doctor`.

@@ -115,28 +115,36 @@ pub struct VerdictRateView {
     pub bytes_per_sec: f64,
 }
 
+impl VerdictRateView {
+    /// How fast each of `after` grew from `before`, `elapsed` ago.
+    #[must_use]
+    pub fn between(
+        before: &[VerdictView],
+        after: impl IntoIterator<Item = VerdictView>,
+        elapsed: Duration,
+    ) -> Vec<Self> {
+        let rate = |total: VerdictView| {
+            let is_same = |earlier: &&VerdictView| {
+                (earlier.direction, earlier.reason) == (total.direction, total.reason)
+            };
+            let earlier = before.iter().find(is_same);
+            let (packets, bytes) =
+                earlier.map_or((0, 0), |earlier| (earlier.packets, earlier.bytes));
+            Self {
+                total,
+                packets_per_sec: per_sec(total.packets, packets, elapsed),
+                bytes_per_sec: per_sec(total.bytes, bytes, elapsed),
+            }
+        };
+        after.into_iter().map(rate).collect()
+    }
+}
+
 impl RatesView {
     /// What changed from `before`, `elapsed` ago, to `after`.
     #[must_use]
     pub fn between(before: &StatsView, after: StatsView, elapsed: Duration) -> Self {
-        let verdicts = after
-            .verdicts
-            .into_iter()
-            .map(|total| {
-                let earlier = before
-                    .verdicts
-                    .iter()
-                    .find(|earlier| {
-                        (earlier.direction, earlier.reason) == (total.direction, total.reason)
-                    })
-                    .map_or((0, 0), |earlier| (earlier.packets, earlier.bytes));
-                VerdictRateView {
-                    total,
-                    packets_per_sec: per_sec(total.packets, earlier.0, elapsed),
-                    bytes_per_sec: per_sec(total.bytes, earlier.1, elapsed),
-                }
-            })
-            .collect();
+        let verdicts = VerdictRateView::between(&before.verdicts, after.verdicts, elapsed);
         Self {
             name: after.name,
             interval_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
@@ -148,7 +156,7 @@ impl RatesView {
 }
 
 /// A rate, zero when no time has passed or the counter was reset, to three decimals.
-fn per_sec(after: u64, before: u64, elapsed: Duration) -> f64 {
+pub(crate) fn per_sec(after: u64, before: u64, elapsed: Duration) -> f64 {
     let secs = elapsed.as_secs_f64();
     if secs == 0.0 {
         return 0.0;

@@ -21,6 +21,7 @@ mod reload;
 mod seed;
 mod several;
 mod stream;
+mod top;
 mod traffic;
 mod unsolicited;
 mod vlan;

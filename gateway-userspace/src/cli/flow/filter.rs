@@ -11,7 +11,7 @@ use crate::cli::parties::Parties;
 /// Conditions that a flow must all meet.
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 #[command(next_help_heading = "Filters")]
-pub(super) struct Filter {
+pub(in crate::cli) struct Filter {
     #[command(flatten)]
     pub(super) parties: Parties,
     /// Only flows in this state
@@ -21,12 +21,12 @@ pub(super) struct Filter {
 
 impl Filter {
     /// Whether there are no conditions.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::cli) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Whether the flow meets every condition.
-    pub(super) fn matches(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
+    pub(in crate::cli) fn matches(&self, key: &FlowKey, entry: &FlowEntry) -> bool {
         self.parties.match_key(key)
             && self.state.as_deref().is_none_or(|state| state == entry.state(key).name())
     }

@@ -7,7 +7,7 @@ mod watch;
 use std::io::Write;
 
 use clap::{Args, Subcommand};
-use filter::Filter;
+pub(super) use filter::Filter;
 pub(super) use table::LiveFlows;
 
 use self::watch::FlowWatcher;

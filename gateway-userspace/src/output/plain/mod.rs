@@ -35,6 +35,8 @@ pub(super) fn render(view: &View) -> String {
         View::Stats(view) => stats::stats(view),
         View::Cost(view) => accounts::list(view),
         View::Rates(view) => stats::rates(view),
+        // On a terminal and elsewhere it is a screen of its own.
+        View::Top(view) => format!("gateway {}\n", view.name),
         View::Why(view) => why::why(view),
         View::Doctor(view) => doctor::doctor(view),
         View::Packet(view) => watch::packet(view),

@@ -1,5 +1,6 @@
 //! `eigw run`: what a service manager and an operator meet while it lives, and what it leaves.
 
+mod accounts;
 mod flow_log;
 mod log;
 mod metrics;
