@@ -74,6 +74,7 @@ fn start_services(services: &mut Services, vitals: &Vitals) {
     // Whoever keeps accounts of flows takes a clone and adds its ledger.
     let sweeping = Sweeping::default();
     let accounts = Accounts::default();
+    vitals.accounts(&accounts);
     vitals.sweeping(&sweeping);
     let (log, stats) = (FlowLog::new(&sweeping), Arc::<FlowLogStats>::default());
     vitals.flow_log(&stats);

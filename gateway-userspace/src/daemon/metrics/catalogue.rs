@@ -153,6 +153,13 @@ metrics! {
     LOG_WINDOWS = Counter "eigw_flow_log_windows_total" ["gateway"]
         "Complete windows of the flow log";
 
+    ACCOUNT_BYTES = Gauge "eigw_account_bytes" ["gateway", "by", "account", "direction"]
+        "Bytes that flows carried since accounts are kept, by host, destination and rule: the largest, and all others as 'other'";
+    COST = Gauge "eigw_cost" ["gateway", "by", "account", "currency"]
+        "What these bytes cost by the prices of [cost]; absent without prices";
+    COST_BYTES = Gauge "eigw_cost_bytes" ["gateway", "direction"]
+        "Bytes of all flows since accounts are kept";
+
     OBSERVER_REPORTED = Gauge "eigw_observer_reports" ["gateway", "place", "outcome"]
         "What became of the reports to an observer that watches now: reported, limited or lost";
     PROGRAM_SECONDS = Counter "eigw_program_run_seconds_total" ["gateway", "program"]

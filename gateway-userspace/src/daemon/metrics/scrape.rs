@@ -13,6 +13,7 @@ use gateway_common::{
     counter::{Counter, FlowEvent},
     flow::FlowState,
     tables::Table,
+    tuple::Direction,
 };
 
 use super::{
@@ -22,10 +23,16 @@ use super::{
     process,
     vitals::{Vitals, place},
 };
-use crate::datapath::{DatapathError, Gateway, GatewayName, UplinkStatus, observer_counts};
+use crate::{
+    datapath::{DatapathError, Gateway, GatewayName, UplinkStatus, observer_counts},
+    view::AccountsView,
+};
 
 /// Rules that have series of their own; a policy may have thousands.
 const RULES_MAX: usize = 256;
+
+/// Accounts of each kind that have series of their own.
+const ACCOUNTS_MAX: usize = 50;
 
 /// Where a page comes from.
 pub(super) struct Sources<'a> {
@@ -51,6 +58,7 @@ impl Sources<'_> {
         self.tell_reloads(&mut page);
         self.tell_sweeper(&mut page);
         self.tell_flow_log(&mut page);
+        self.tell_accounts(&mut page);
         self.tell_all(&mut page, &[("process", &|page| process::tell(page))]);
         page.add(metric::PROCESS_START, [], unix_secs(self.vitals.begun()));
         let opened = Gateway::open(self.bpffs, self.name);
@@ -142,6 +150,31 @@ impl Sources<'_> {
         page.add(metric::LOG_LOST, [name], counts.lost);
         page.add(metric::LOG_MISSED, [name], counts.rejects_missed);
         page.add(metric::LOG_WINDOWS, [name], counts.windows);
+    }
+
+    fn tell_accounts(&self, page: &mut Page) {
+        let name = self.name.as_str();
+        let Some(AccountsView { cost, hosts, destinations, rules, .. }) =
+            self.vitals.accounted(ACCOUNTS_MAX)
+        else {
+            return;
+        };
+        page.add(metric::COST_BYTES, [name, Direction::Outbound.name()], cost.total.bytes_out);
+        page.add(metric::COST_BYTES, [name, Direction::Inbound.name()], cost.total.bytes_in);
+        for (by, list) in [("host", hosts), ("destination", destinations), ("rule", rules)] {
+            let named = list.accounts.iter().map(|account| (account.name.as_str(), account.count));
+            for (account, count) in named.chain([("other", list.other)]) {
+                for (direction, bytes) in
+                    [(Direction::Outbound, count.bytes_out), (Direction::Inbound, count.bytes_in)]
+                {
+                    let labels = [name, by, account, direction.name()];
+                    page.add(metric::ACCOUNT_BYTES, labels, bytes);
+                }
+                if let Some(price) = count.cost {
+                    page.add(metric::COST, [name, by, account, &cost.currency], price);
+                }
+            }
+        }
     }
 
     fn tell_config(&self, page: &mut Page, gateway: &Gateway) -> anyhow::Result<()> {

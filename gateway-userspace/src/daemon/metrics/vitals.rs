@@ -8,14 +8,15 @@ use std::{
 use gateway_common::{flow::FlowState, tables::Table};
 
 use crate::{
-    daemon::sweeper::{FlowSight, Ledger, PassStart, PassSummary, SweeperStats, Sweeping},
+    daemon::{
+        Accounts,
+        sweeper::{FlowSight, Ledger, PassStart, PassSummary, SweeperStats, Sweeping},
+    },
     flow_log::{FlowLogCounts, FlowLogStats},
+    view::AccountsView,
 };
 
 /// What the daemon's parts tell the metrics. Clones share it.
-///
-/// Whoever has further figures, such as accounts of costs, adds a field to [`Known`], and a source to
-/// [`scrape`](super::scrape).
 #[derive(Clone, Default)]
 pub(in crate::daemon) struct Vitals(Arc<Mutex<Known>>);
 
@@ -27,12 +28,15 @@ struct Known {
     sweeping: Option<(Sweeping, Arc<Mutex<FlowCounts>>)>,
     /// What its flow log wrote, likewise.
     flow_log: Option<Arc<FlowLogStats>>,
+    /// What its flows carried, likewise.
+    accounts: Option<Accounts>,
 }
 
 impl Default for Known {
     fn default() -> Self {
         let begun = SystemTime::now();
-        Self { begun, reloads: Reloads::default(), sweeping: None, flow_log: None }
+        let reloads = Reloads::default();
+        Self { begun, reloads, sweeping: None, flow_log: None, accounts: None }
     }
 }
 
@@ -65,10 +69,15 @@ impl Vitals {
         self.known().flow_log = Some(Arc::clone(stats));
     }
 
+    /// Accounts of its flows are kept here.
+    pub(in crate::daemon) fn accounts(&self, accounts: &Accounts) {
+        self.known().accounts = Some(accounts.clone());
+    }
+
     /// The gateway is not there any more.
     pub(in crate::daemon) fn detached(&self) {
         let mut known = self.known();
-        (known.sweeping, known.flow_log) = (None, None);
+        (known.sweeping, known.flow_log, known.accounts) = (None, None, None);
     }
 
     pub(super) fn begun(&self) -> SystemTime {
@@ -82,6 +91,12 @@ impl Vitals {
     /// What the flow log wrote.
     pub(super) fn logged(&self) -> Option<FlowLogCounts> {
         self.known().flow_log.as_ref().map(|stats| stats.get())
+    }
+
+    /// What flows carried, with at most `most` accounts in each list.
+    pub(super) fn accounted(&self, most: usize) -> Option<AccountsView> {
+        let accounts = self.known().accounts.clone()?;
+        accounts.snapshot(most)
     }
 
     /// What the sweeper did, and what its last complete pass met.

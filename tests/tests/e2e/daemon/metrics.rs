@@ -25,6 +25,7 @@ use crate::stream::Stream;
 const LISTEN: &str = "[metrics]\nlisten = \"127.0.0.1:0\"\n";
 const RULE: &str =
     "[[rule]]\nname = \"echo\"\ndirection = \"out\"\naction = \"allow\"\nproto = \"udp\"\n";
+const PRICE: &str = "[cost]\nper_gb = 0.09\ncurrency = \"USD\"\n";
 const OPEN_METRICS: &str = "application/openmetrics-text;version=1.0.0";
 
 /// What depends on something that this test does not have.
@@ -36,7 +37,7 @@ const ABSENT: [&str; 3] =
 fn the_page_says_what_stats_show() {
     let lab = Lab::new();
     let home = Home::new();
-    home.configure(&format!("{LISTEN}{RULE}"));
+    home.configure(&format!("{LISTEN}{RULE}{PRICE}"));
     let daemon = Daemon::start(&lab, &home, &["-c", home.file()]);
     daemon.expect_ready();
     let address = daemon.metrics_address(0);
