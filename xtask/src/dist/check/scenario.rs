@@ -1,6 +1,10 @@
 //! What an administrator does with the package, from installing to purging it.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs, thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
@@ -8,6 +12,7 @@ use super::{
     super::{VERSION, deb},
     NEWER_PACKAGE, PACKAGE, TARBALL,
     root::Root,
+    service::POLL,
 };
 
 /// The gateway's file, of which the package knows nothing.
@@ -15,6 +20,8 @@ const CONFIG: &str = "/etc/eigw/wan.toml";
 const EXAMPLE: &str = "/etc/eigw/example.toml";
 /// Where `ip` keeps namespaces.
 const NETNS: &str = "/run/netns";
+/// How long a datagram may wait for its neighbour.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 /// The most that `systemd-analyze security` may find, in tenths: less is better.
 const EXPOSURE_MAX: u32 = 28;
 
@@ -118,7 +125,14 @@ pub(super) fn write_config(root: &Root) -> Result<()> {
 /// Sends a datagram, which the gateway has a flow for then.
 pub(super) fn open_flow(root: &Root) -> Result<()> {
     root.bash("exec 3<>/dev/udp/2a00:1::2/9 && echo hello >&3")?;
-    expect_gateway(root)
+    // It leaves when the neighbour's address is known.
+    let sent = Instant::now();
+    loop {
+        match expect_gateway(root) {
+            Err(_) if sent.elapsed() < LEAVES_WITHIN => thread::sleep(POLL),
+            result => return result,
+        }
+    }
 }
 
 fn upgrade(root: &Root) -> Result<()> {

@@ -15,7 +15,7 @@ use super::{NEWER_PACKAGE, PACKAGE, root::Root, scenario};
 use crate::process::capture;
 
 const BOOT_LIMIT: Duration = Duration::from_mins(1);
-const POLL: Duration = Duration::from_millis(100);
+pub(super) const POLL: Duration = Duration::from_millis(100);
 
 /// A control group of its own keeps systemd's groups out of the machine's. The shell that enters it
 /// becomes systemd, in namespaces where that is the first process.
