@@ -196,13 +196,15 @@ fn open<T: Tables>(
     // stored over it.
     let may_replace = replace == Replace::Yes && ending::make_way(key, now, config, tables);
     let how = if may_replace { Replace::Yes } else { Replace::No };
-    match store(how, key, stored, config, tables) {
+    match tables.open(key, stored, how) {
         Opening::Done => {}
-        // The first packets of a flow may leave on two CPUs at once; the loser joins (E151).
+        // The first packets of a flow may leave on two CPUs at once; the loser joins (E151). If
+        // what stands in the way is about to be removed, the packet has to be sent again.
         Opening::Exists => {
-            if let Ok(found) = find_live(key, config, tables) {
-                _ = found.commit(key, update, tables);
-            }
+            let Ok(found) = find_live(key, config, tables) else {
+                return Reason::FlowTableFailed;
+            };
+            _ = found.commit(key, update, tables);
             if is_within {
                 host::refund(&host, config, tables);
             }
@@ -219,26 +221,4 @@ fn open<T: Tables>(
     fragment::note_peer(key, now, config, tables);
     endpoint::note(key, now, config, tables);
     Reason::FlowCreated
-}
-
-/// How often storing a flow is tried while somebody else removes the old one.
-const STORE_TRIES: usize = 1;
-
-/// Stores a new flow. What stands in its way is live, which is for the caller to join, or is about
-/// to be removed; if that takes long, the packet has to be sent again.
-#[inline(always)]
-fn store<T: Tables>(
-    replace: Replace,
-    key: &FlowKey,
-    entry: &FlowEntry,
-    config: &Config,
-    tables: &T,
-) -> Opening {
-    for _ in 0..STORE_TRIES {
-        let opening = tables.open(key, entry, replace);
-        if opening != Opening::Exists || find_live(key, config, tables).is_ok() {
-            return opening;
-        }
-    }
-    Opening::Failed
 }
