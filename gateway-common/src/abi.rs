@@ -2,7 +2,7 @@
 
 /// Grows with every change to the layout or meaning of a shared map.
 /// `pod::tests::layout_changes_need_a_new_abi_version` fails when the layout changes silently.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Names of maps and programs, as they appear in the BPF object and as pins.
 pub mod name {
@@ -15,6 +15,11 @@ pub mod name {
     pub const HALF_OPEN: &str = "HALF_OPEN";
     /// Preallocated hash of the same types: flows that were answered and sent again.
     pub const ESTABLISHED: &str = "ESTABLISHED";
+    /// Array of `u64`: the two bitmaps of the [presence filter](crate::presence), one behind the
+    /// other. User space maps it into its memory.
+    pub const PRESENCE: &str = "PRESENCE";
+    /// Array with one [`Control`](crate::presence::Control): what the presence filter goes by.
+    pub const PRESENCE_CONTROL: &str = "PRESENCE_CTRL";
     /// LRU hash of [`DatagramKey`](crate::fragment::DatagramKey) → deadline in ticks.
     pub const DATAGRAMS: &str = "DATAGRAMS";
     /// LRU hash of [`PeerKey`](crate::fragment::PeerKey) → deadline in ticks.

@@ -12,8 +12,7 @@ use crate::{
     flow::{self, FlowEntry, FlowHalf, OutboundStep, mark},
     fragment,
     gateway::{
-        Found, Outcome, Workspace, find_established, find_live, find_packet, judge_stateless,
-        stands_by, valid_config,
+        Found, Outcome, Workspace, find_live, find_packet, judge_stateless, stands_by, valid_config,
     },
     host::{self, HostKey},
     parse,
@@ -72,12 +71,7 @@ fn judge<B: PacketBytes, T: Tables>(
     };
     *key = flow_key;
     parse::what_states_need(bytes, packet);
-    let found = match find_live(key, config, tables) {
-        // The flow may have moved between the two lookups.
-        Err(Reason::NoFlow) => find_established(key, config, tables).ok_or(Reason::NoFlow),
-        found => found,
-    };
-    let replace = match found {
+    let replace = match find_live(key, config, tables) {
         Ok(found) => {
             if let Some(reason) = admission::end_outdated(&found, config, tables, workspace) {
                 return reason;

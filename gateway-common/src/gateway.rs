@@ -169,7 +169,11 @@ pub fn find_live<T: Tables>(
     tables: &T,
 ) -> Result<Found<T::Slot>, Reason> {
     let mut reason = Reason::NoFlow;
-    for table in [Table::Established, Table::HalfOpen] {
+    if !tables.may_have(key) {
+        return Err(reason);
+    }
+    // The established ones once more: the flow may have moved between the two lookups.
+    for table in [Table::Established, Table::HalfOpen, Table::Established] {
         let Some(slot) = tables.find(table, key) else { continue };
         let now = tables.now();
         if slot.read().is_live(key, now, config) {
@@ -178,16 +182,4 @@ pub fn find_live<T: Tables>(
         reason = Reason::FlowExpired;
     }
     Err(reason)
-}
-
-/// Looks a live flow up among the established ones only.
-#[inline(always)]
-pub fn find_established<T: Tables>(
-    key: &FlowKey,
-    config: &Config,
-    tables: &T,
-) -> Option<Found<T::Slot>> {
-    let (table, now) = (Table::Established, tables.now());
-    let slot = tables.find(table, key)?;
-    slot.read().is_live(key, now, config).then_some(Found { table, slot, now })
 }

@@ -36,6 +36,7 @@ pub mod packet;
 pub mod parse;
 pub mod pod;
 pub mod policy;
+pub mod presence;
 pub mod record;
 pub mod rejection;
 pub mod related;

@@ -19,6 +19,7 @@ use crate::{
     },
     observe::{PacketRecord, Watch, WatchCount},
     policy::{AddressClass, Class, Levels, PrefixKey, ProtocolClasses, Rule, Summary, Words},
+    presence::{Control, Phase, SECRETS},
     record::FlowRecord,
     rejection::Unsolicited,
     seed::Seed,
@@ -93,6 +94,7 @@ shared!(PacketRecord, 352, {
     rule: u32, subnet: u32, counted_packets: u32, frame_bytes: u32, offloaded_vlan: u32,
     snap_bytes: u32, snap: [u8; SNAP_BYTES_MAX],
 });
+shared!(Control, 104, { phase: Phase, zero: u32, secret: [u64; SECRETS] });
 shared!(Hits, 24, { count: Counter, last: Ticks });
 shared!(ProtocolClasses, 8, { all: u32, live: u32 });
 shared!(Class, 40, { aggregate: Words, starts: [u32; RULE_AGGREGATE_WORDS], zero: u32 });
@@ -140,11 +142,12 @@ mod tests {
             offset_of!(Watch, inside),
             offset_of!(PacketRecord, key),
             offset_of!(PacketRecord, snap),
+            offset_of!(Control, secret),
         ];
         let expected = [
             16, 32, 36, 40, 56, 112, 16, 32, 48, 8, 44, 128, 768, 62, 14, 16, 144, 188, 32, 56, 16,
-            96,
+            96, 8,
         ];
-        assert_eq!((ABI_VERSION, layout), (4, expected));
+        assert_eq!((ABI_VERSION, layout), (5, expected));
     }
 }

@@ -110,6 +110,13 @@ pub trait Tables {
     /// The tick clock.
     fn now(&self) -> Ticks;
 
+    /// Whether there may be a flow of this key, so that it is worth looking. Where nothing tells there
+    /// may be one; see [`presence`](crate::presence).
+    #[inline(always)]
+    fn may_have(&self, _key: &FlowKey) -> bool {
+        true
+    }
+
     /// Looks a flow up, live or not.
     fn find(&self, table: Table, key: &FlowKey) -> Option<Self::Slot>;
 

@@ -37,6 +37,17 @@ pub(crate) unsafe fn or(target: *mut u32, bits: u32) {
 ///
 /// `target` must point to an aligned word in a map value.
 #[inline(always)]
+pub(crate) unsafe fn or_wide(target: *mut u64, bits: u64) {
+    // SAFETY: one atomic instruction on memory that the caller vouches for.
+    unsafe {
+        asm!("lock *(u64 *)({target} + 0) |= {bits}", target = in(reg) target, bits = in(reg) bits);
+    }
+}
+
+/// # Safety
+///
+/// `target` must point to an aligned word in a map value.
+#[inline(always)]
 pub(crate) unsafe fn and(target: *mut u32, bits: u32) {
     // SAFETY: one atomic instruction on memory that the caller vouches for.
     unsafe {

@@ -35,6 +35,7 @@ use crate::{atomic, bytes::HeaderCopy, clock};
 
 mod flows;
 mod policy;
+mod presence;
 mod slot;
 mod watch;
 
@@ -136,6 +137,11 @@ impl Tables for Maps {
     }
 
     #[inline(always)]
+    fn may_have(&self, key: &FlowKey) -> bool {
+        presence::may_have(key)
+    }
+
+    #[inline(always)]
     fn find(&self, table: Table, key: &FlowKey) -> Option<Slot> {
         let entry = match table {
             Table::HalfOpen => HALF_OPEN.get_ptr_mut(key),
@@ -150,6 +156,8 @@ impl Tables for Maps {
             Replace::No => BPF_NOEXIST,
             Replace::Yes => BPF_ANY,
         };
+        // Before the flow can be found, and before the packet leaves.
+        presence::note(key);
         match HALF_OPEN.insert(key, entry, u64::from(flags)) {
             Ok(()) => Opening::Done,
             Err(EEXIST) => Opening::Exists,

@@ -22,6 +22,7 @@ pub mod output;
 pub mod policy;
 mod process;
 pub mod protocol;
+mod random;
 pub mod seed;
 mod session;
 pub mod settings;

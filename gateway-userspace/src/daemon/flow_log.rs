@@ -22,6 +22,7 @@ use super::{
 use crate::{
     datapath::{Gateway, GatewayName, Observation, Observer},
     flow_log::{Accounts, FlowLogStats, Origin, Sink},
+    random,
     settings::{FlowLogSettings, LogPath},
 };
 
@@ -223,15 +224,10 @@ impl Log {
 fn origin(bpffs: &Path, name: &GatewayName) -> anyhow::Result<Origin> {
     let gateway = Gateway::open(bpffs, name)?;
     let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id");
-    let mut secret = [0; 16];
-    let random = fs::File::open("/dev/urandom");
-    random
-        .and_then(|mut random| io::Read::read_exact(&mut random, &mut secret))
-        .context("cannot read random bytes")?;
     Ok(Origin {
         gateway: name.to_string(),
         boot_id: boot_id.context("cannot tell which boot this is")?.trim().to_owned(),
-        secret,
+        secret: random::bytes().context("cannot read random bytes")?,
         at: gateway.now()?,
         now: SystemTime::now(),
         config: gateway.config()?,

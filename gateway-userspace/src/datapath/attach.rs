@@ -18,6 +18,7 @@ use super::{
     meta::{Meta, MetaMap},
     pin::GatewayDir,
     policy::{NewPolicy, PolicySwap},
+    presence::Presence,
     programs::Programs,
     repair, requirements,
     seeding::{Seeded, Seeding},
@@ -154,6 +155,7 @@ impl Attempt<'_> {
         let config = shares.apply(config, shares.half_open);
         let mut programs = Programs::load(staging, tables, shares.half_open)?;
         programs.pin(staging)?;
+        Presence::in_directory(self.request.name, staging)?.choose_secret()?;
         let mut meta =
             Meta { abi_version: ABI_VERSION, netns: NetnsId::current()?, uplinks: Vec::new() };
         note_wanted(self.request.name, &mut meta, &self.uplinks)?;

@@ -16,6 +16,7 @@ use gateway_common::{
         RECORDS_BYTES, REJECTS_BYTES,
     },
     observe::{Watch, WatchCount},
+    presence::{BITMAP_WORDS, Control},
     timeouts::Ticks,
     tuple::FlowKey,
     verdict::Reason,
@@ -41,11 +42,13 @@ pub(super) struct Shape {
 }
 
 /// Every map that is pinned, in the order of [`name`].
-pub(super) const SHAPES: [Shape; 29] = [
+pub(super) const SHAPES: [Shape; 31] = [
     shape::<u32, Config>(name::CONFIG, MapType::Array, Some(2)),
     shape::<u32, u32>(name::ACTIVE, MapType::Array, Some(1)),
     shape::<FlowKey, FlowEntry>(name::HALF_OPEN, MapType::LruHash, None),
     shape::<FlowKey, FlowEntry>(name::ESTABLISHED, MapType::Hash, None),
+    shape::<u32, u64>(name::PRESENCE, MapType::Array, Some(2 * BITMAP_WORDS as usize)),
+    shape::<u32, Control>(name::PRESENCE_CONTROL, MapType::Array, Some(1)),
     shape::<DatagramKey, Ticks>(name::DATAGRAMS, MapType::LruHash, Some(DATAGRAMS_MAX as usize)),
     shape::<PeerKey, Ticks>(name::PEERS, MapType::LruHash, Some(PEERS_MAX as usize)),
     shape::<HostKey, Paid>(name::OPENERS, MapType::LruHash, Some(HOSTS_MAX as usize)),

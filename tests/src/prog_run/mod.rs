@@ -28,7 +28,7 @@ use gateway_common::{
     tuple::{Direction, FlowKey},
     verdict::{Reason, Verdict},
 };
-use gateway_userspace::datapath::{LiveTables, OBJECT, share};
+use gateway_userspace::datapath::{LiveTables, OBJECT, Presence, share};
 use policy::PolicyMaps;
 use records::Records;
 
@@ -79,6 +79,7 @@ impl Program {
 pub struct Programs {
     ebpf: Ebpf,
     policies: PolicyMaps,
+    presence: Presence,
     records: Records,
 }
 
@@ -128,7 +129,9 @@ impl Programs {
         }
         let policies = PolicyMaps::take(&mut ebpf);
         let records = Records::take(&mut ebpf);
-        Self { ebpf, policies, records }
+        let mut presence = presence(&ebpf);
+        presence.choose_secret().expect("nothing was opened yet");
+        Self { ebpf, policies, presence, records }
     }
 
     /// Puts a configuration in force.
@@ -241,11 +244,16 @@ impl Programs {
     }
 
     fn data(&self, name: &str) -> &MapData {
-        let map = self.ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"));
-        if let Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) = map {
-            return map;
-        }
-        panic!("map {name} is a {map:?}");
+        data(&self.ebpf, name)
+    }
+
+    /// The presence filter, to be made anew.
+    ///
+    /// # Panics
+    /// If it cannot be opened.
+    #[must_use]
+    pub fn presence(&self) -> Presence {
+        presence(&self.ebpf)
     }
 
     /// Stores a flow.
@@ -257,6 +265,7 @@ impl Programs {
             Table::HalfOpen => name::HALF_OPEN,
             Table::Established => name::ESTABLISHED,
         };
+        self.presence.note(key);
         self.store(name, key, entry);
     }
 
@@ -420,6 +429,21 @@ impl Programs {
         let map = self.ebpf.map_mut(name).unwrap_or_else(|| panic!("no map {name}"));
         BpfHashMap::try_from(map).unwrap_or_else(|error| panic!("map {name}: {error}"))
     }
+}
+
+fn data<'a>(ebpf: &'a Ebpf, name: &str) -> &'a MapData {
+    let map = ebpf.map(name).unwrap_or_else(|| panic!("no map {name}"));
+    if let Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) = map {
+        return map;
+    }
+    panic!("map {name} is a {map:?}");
+}
+
+fn presence(ebpf: &Ebpf) -> Presence {
+    let control = share(name::PRESENCE_CONTROL, data(ebpf, name::PRESENCE_CONTROL));
+    control
+        .and_then(|control| Presence::of(data(ebpf, name::PRESENCE), control))
+        .unwrap_or_else(|error| panic!("open the presence filter: {}", chain(&error)))
 }
 
 fn run_typed(

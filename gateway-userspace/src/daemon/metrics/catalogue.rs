@@ -141,6 +141,8 @@ metrics! {
         "Time that the last complete pass took, with pauses";
     SWEEPER_PASS_TIME = Gauge "eigw_sweeper_last_pass_timestamp_seconds" ["gateway"]
         "When the last complete pass ended, in seconds since 1970";
+    FILTER_FILL = Gauge "eigw_presence_filter_fill_ratio" ["gateway"]
+        "Share of the presence filter's bits that were set when it was last made anew: so many of the packets without a flow reach the flow tables";
 
     LOG_LINES = Counter "eigw_flow_log_lines_total" ["gateway"]
         "Lines of the flow log that were written since the gateway has this daemon";

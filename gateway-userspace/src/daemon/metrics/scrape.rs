@@ -24,7 +24,7 @@ use super::{
     vitals::{Vitals, place},
 };
 use crate::{
-    datapath::{DatapathError, Gateway, GatewayName, UplinkStatus, observer_counts},
+    datapath::{DatapathError, Gateway, GatewayName, UplinkStatus, fill_ratio, observer_counts},
     view::AccountsView,
 };
 
@@ -126,6 +126,7 @@ impl Sources<'_> {
         page.add(metric::SWEEPER_MISSING, [name], stats.records_missing);
         page.add(metric::SWEEPER_WAITING, [name], stats.records_waiting);
         let Some(last) = last else { return };
+        page.add(metric::FILTER_FILL, [name], fill_ratio(last.summary.filter_bits));
         for (table, count) in [
             (Table::HalfOpen, last.summary.half_open),
             (Table::Established, last.summary.established),

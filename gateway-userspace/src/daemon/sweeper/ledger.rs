@@ -91,6 +91,8 @@ pub struct PassSummary {
     pub established: TableCount,
     /// Flows that were reclaimed.
     pub reclaimed: u64,
+    /// Bits of the presence filter that are set now that only flows in the tables have theirs.
+    pub filter_bits: u64,
     /// How often each kind of event happened since the gateway was attached, read at the end.
     pub events: Vec<(FlowEvent, u64)>,
     /// Flows since the gateway was attached that the kernel recycled in `half_open` without a
@@ -270,6 +272,7 @@ mod tests {
             half_open: TableCount::default(),
             established: TableCount::default(),
             reclaimed: 0,
+            filter_bits: 0,
             events: Vec::new(),
             recycled: 0,
         }

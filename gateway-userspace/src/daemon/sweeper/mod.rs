@@ -3,6 +3,7 @@
 //! ```text
 //! RECORDS ─► drain ─────────────────► Ledgers::ended       at least four times a second
 //! tables ──► Pass ─┬─ each flow ────► Ledgers::flow        every few seconds, or as often as it can
+//!                  ├─ each key ─────► Presence          a filter without those that ended
 //!                  └─ those over ───► Gateway::reclaim ─► RECORDS
 //! ```
 //!
@@ -42,7 +43,9 @@ pub use self::{
     tally::Tally,
 };
 use super::ServiceContext;
-use crate::datapath::{DatapathError, FlowBatches, Gateway, GatewayName, Records, TableSizes};
+use crate::datapath::{
+    DatapathError, FlowBatches, Gateway, GatewayName, Presence, Records, TableSizes,
+};
 
 /// The time between two looks at the records.
 const LOOK: Duration = Duration::from_millis(200);
@@ -68,6 +71,7 @@ pub struct Sweeper {
     gateway: Gateway,
     sizes: TableSizes,
     records: Records,
+    presence: Presence,
     sweeping: Sweeping,
     stats: SweeperStats,
     serials: Serials,
@@ -104,6 +108,7 @@ impl Sweeper {
             sizes: gateway.table_sizes()?,
             gateway,
             records: Records::open(bpffs, name)?,
+            presence: Presence::open(bpffs, name)?,
             sweeping,
             serials: Serials::after(stats.records_missing),
             tally: Tally::after(recycled),
@@ -189,12 +194,15 @@ impl Sweeper {
             State::Resting(batches) => {
                 self.sweeping.begin_wanted(Instant::now());
                 let number = self.stats.passes;
-                Box::new(Pass::begin(number, batches, &self.gateway, ledgers, &mut self.tally)?)
+                let rebuilding = self.presence.begin()?;
+                let (gateway, tally) = (&self.gateway, &mut self.tally);
+                Box::new(Pass::begin(number, batches, rebuilding, gateway, ledgers, tally)?)
             }
             State::Passing(pass) => pass,
         };
         let entries_before = pass.entries;
-        let Some(over) = pass.next(&self.gateway, ledgers, &mut self.tally)? else {
+        let (gateway, presence, tally) = (&self.gateway, &self.presence, &mut self.tally);
+        let Some(over) = pass.next(gateway, presence, ledgers, tally)? else {
             return self.finish(*pass).map(|()| None);
         };
         self.stats.entries += pass.entries - entries_before;
@@ -224,7 +232,7 @@ impl Sweeper {
         self.next_pass = self.pace.next_pass(pass.begun());
         // What ended so far is in the ledgers when they hear that the pass is complete.
         self.drain();
-        let (summary, batches) = pass.finish(&self.gateway, &mut self.tally)?;
+        let (summary, batches) = pass.finish(&self.gateway, &mut self.presence, &mut self.tally)?;
         debug!(
             number = summary.number,
             live = summary.half_open.live + summary.established.live,

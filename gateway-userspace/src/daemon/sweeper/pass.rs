@@ -18,7 +18,9 @@ use super::{
     ledger::{FlowSight, Ledgers, PassStart, PassSummary, TableCount},
     tally::Tally,
 };
-use crate::datapath::{DatapathError, FlowBatch, FlowBatches, Gateway, TableSizes};
+use crate::datapath::{
+    DatapathError, FlowBatch, FlowBatches, Gateway, Presence, Rebuilding, TableSizes,
+};
 
 /// Flows whose time is over are many when they take more than a table's places divided by this.
 pub(super) const PRESSING_DIVISOR: u64 = 16;
@@ -28,6 +30,7 @@ pub(super) struct Pass {
     start: PassStart,
     begun: Instant,
     batches: FlowBatches,
+    rebuilding: Rebuilding,
     moving: Moving,
     half_open: TableCount,
     established: TableCount,
@@ -40,10 +43,11 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// Begins one with what there is of an earlier one.
+    /// Begins one with what there is of an earlier one, and with a filter that is made anew.
     pub(super) fn begin(
         number: u64,
         batches: FlowBatches,
+        rebuilding: Rebuilding,
         gateway: &Gateway,
         ledgers: &Ledgers,
         tally: &mut Tally,
@@ -57,6 +61,7 @@ impl Pass {
             start,
             begun: Instant::now(),
             batches,
+            rebuilding,
             half_open: TableCount::default(),
             established: TableCount::default(),
             cpu: Duration::ZERO,
@@ -70,6 +75,7 @@ impl Pass {
     pub(super) fn next(
         &mut self,
         gateway: &Gateway,
+        presence: &Presence,
         ledgers: &Ledgers,
         tally: &mut Tally,
     ) -> Result<Option<Vec<FlowKey>>, DatapathError> {
@@ -85,6 +91,7 @@ impl Pass {
         let mut sights = Vec::with_capacity(keys.len());
         let mut over = Vec::new();
         for (key, entry) in keys.iter().zip(entries) {
+            presence.note_in(&self.rebuilding, key);
             // What a flow leaves behind when it moves is gone in a moment.
             if table == Table::HalfOpen && entry.outbound.has(mark::MOVED) {
                 continue;
@@ -118,8 +125,10 @@ impl Pass {
     pub(super) fn finish(
         self,
         gateway: &Gateway,
+        presence: &mut Presence,
         tally: &mut Tally,
     ) -> Result<(PassSummary, FlowBatches), DatapathError> {
+        let filter_bits = presence.finish(self.rebuilding)?;
         let events = gateway.flow_events()?;
         let summary = PassSummary {
             number: self.start.number,
@@ -130,6 +139,7 @@ impl Pass {
             half_open: self.half_open,
             established: self.established,
             reclaimed: self.reclaimed,
+            filter_bits,
             recycled: tally.finish(&events),
             events,
         };

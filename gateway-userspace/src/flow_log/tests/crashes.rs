@@ -446,6 +446,7 @@ fn summary(at: Ticks) -> PassSummary {
         half_open: TableCount::default(),
         established: TableCount::default(),
         reclaimed: 0,
+        filter_bits: 0,
         events: Vec::new(),
         recycled: 0,
     }
