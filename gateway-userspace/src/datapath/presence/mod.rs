@@ -144,6 +144,7 @@ impl Presence {
     ///
     /// # Errors
     /// [`DatapathError::Map`].
+    #[expect(clippy::needless_pass_by_value, reason = "each is finished once")]
     pub fn finish(&mut self, rebuilding: Rebuilding) -> Result<u64, DatapathError> {
         let Rebuilding(into) = rebuilding;
         self.write(Phase::new(into, false))?;
