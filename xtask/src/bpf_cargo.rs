@@ -69,7 +69,7 @@ impl BpfToolchain {
     /// A cargo command for the BPF target, for a kernel of the architecture `arch` (as Rust
     /// names it), to be completed with a package and run in a directory of the caller's choice.
     pub(crate) fn cargo(&self, subcommand: &str, workspace: &Path, arch: &str) -> Command {
-        let flags = [
+        let mut flags = vec![
             // Debug information is what the linker makes BTF from.
             "-Cdebuginfo=2".to_owned(),
             format!("-Clinker={}", self.linker.display()),
@@ -78,6 +78,7 @@ impl BpfToolchain {
             "-Ctarget-cpu=v3".to_owned(),
             format!("--cfg=bpf_target_arch=\"{arch}\""),
         ];
+        flags.extend(self.remaps(workspace));
         let mut command = Command::new("rustup");
         for (name, _) in env::vars_os() {
             if name.to_str().is_some_and(is_inherited) {
@@ -96,6 +97,34 @@ impl BpfToolchain {
         }
         command
     }
+
+    /// The same object wherever sources lie: debug information names them, and the compiler orders
+    /// code by hashes of flags unless these remap paths.
+    fn remaps(&self, workspace: &Path) -> Vec<String> {
+        let mut command = Command::new("rustup");
+        command
+            .args(["run", &self.toolchain, "rustc", "--print", "sysroot"])
+            .current_dir(workspace);
+        // Where this fails, so does the build, and says more.
+        let sysroot = command.output().map(|output| output.stdout).unwrap_or_default();
+        let sysroot = String::from_utf8_lossy(&sysroot);
+        vec![
+            remap(&cargo_home(), "/cargo"),
+            remap(Path::new(sysroot.trim()), "/rust"),
+            remap(workspace, "/eigw"),
+        ]
+    }
+}
+
+/// Has the compiler write `name` for `path` wherever it mentions source files.
+pub(crate) fn remap(path: &Path, name: &str) -> String {
+    format!("--remap-path-prefix={}={name}", path.display())
+}
+
+/// Where cargo keeps the sources of crates.
+pub(crate) fn cargo_home() -> PathBuf {
+    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
+    env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from)
 }
 
 /// A directory of its own: the calling cargo holds the lock of the ordinary one.

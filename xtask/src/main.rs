@@ -4,8 +4,10 @@
 //! `tests`.
 
 mod apt;
+mod audit;
 mod bpf_cargo;
 mod build;
+mod crates;
 mod dist;
 mod host;
 mod linker;
@@ -14,6 +16,7 @@ mod probe;
 mod process;
 mod program;
 mod record;
+mod reproducible;
 mod select;
 mod setup;
 mod steps;
@@ -46,6 +49,10 @@ enum Job {
     Test(test::Args),
     /// Check formatting, clippy on the host and on the BPF target, and the documentation.
     Lint,
+    /// Check licences, sources, duplicates and advisories of the libraries.
+    Audit(audit::Args),
+    /// Build the BPF programs twice, in different directories, and compare.
+    Reproducible(reproducible::Args),
     /// List every requirement with the code and the tests that keep it, or why it is not kept.
     Conformance(program::Args),
     /// Show the gateway at work in network namespaces.
@@ -63,6 +70,8 @@ fn main() -> ExitCode {
         Job::Dist(args) => dist::run(&args).map(success),
         Job::Test(args) => test::run(&args),
         Job::Lint => lint::run().map(success),
+        Job::Audit(args) => audit::run(&args).map(success),
+        Job::Reproducible(args) => reproducible::run(&args).map(success),
         Job::Conformance(args) => program::run_without_object("conformance", &args).map(success),
         Job::Demo(args) => program::run("demo", &args).map(success),
         Job::Bench(args) => program::run("bench", &args).map(success),

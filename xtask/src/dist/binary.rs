@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use crate::process::{attended, capture, cargo, step, workspace};
+use crate::{
+    bpf_cargo::{cargo_home, remap},
+    process::{attended, capture, cargo, step, workspace},
+};
 
 /// The profile in the workspace's manifest.
 const PROFILE: &str = "production";
@@ -17,7 +20,7 @@ const TARGET_ADD_LIMIT: Duration = Duration::from_mins(5);
 
 /// How the binary is linked to the C library.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Linkage {
+pub(crate) enum Linkage {
     /// With musl inside.
     Musl,
     /// With glibc inside, where Rust has no musl.
@@ -28,7 +31,7 @@ pub(super) enum Linkage {
 
 impl Linkage {
     /// The best that this machine's compiler can do, or what was asked for.
-    pub(super) fn choose(dynamic: bool) -> Self {
+    pub(crate) fn choose(dynamic: bool) -> Self {
         if dynamic {
             return Self::Dynamic;
         }
@@ -42,7 +45,7 @@ impl Linkage {
     }
 
     /// As the job's last lines say it.
-    pub(super) fn description(self) -> &'static str {
+    pub(crate) fn description(self) -> &'static str {
         match self {
             Self::Musl => "static, with musl",
             Self::StaticGlibc => "static, with glibc",
@@ -51,7 +54,7 @@ impl Linkage {
     }
 
     /// The compiler's name for what it builds.
-    pub(super) fn target(self) -> String {
+    pub(crate) fn target(self) -> String {
         let library = match self {
             Self::Musl => "musl",
             Self::StaticGlibc | Self::Dynamic => "gnu",
@@ -71,26 +74,33 @@ impl Linkage {
 ///
 /// # Errors
 /// When the build fails.
-pub(super) fn build(linkage: Linkage) -> Result<PathBuf> {
-    let target = linkage.target();
+pub(crate) fn build(linkage: Linkage) -> Result<PathBuf> {
     println!("==> building eigw, {}", linkage.description());
+    let target = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    build_in(workspace(), &workspace().join(target), linkage)
+}
+
+/// Builds the binary of a copy of the workspace and returns where it is.
+///
+/// # Errors
+/// When the build fails.
+pub(crate) fn build_in(workspace: &Path, target_dir: &Path, linkage: Linkage) -> Result<PathBuf> {
+    let target = linkage.target();
     let mut command = cargo();
     command
+        .current_dir(workspace)
         .args(["build", "--locked", "--package", "gateway-userspace", "--bin", "eigw"])
         // Naming the target keeps the flags away from build scripts, which run here.
-        .args(["--profile", PROFILE, "--target", &target])
-        .env("CARGO_ENCODED_RUSTFLAGS", flags(linkage).join("\x1f"));
+        .args(["--profile", PROFILE, "--target", &target, "--target-dir"])
+        .arg(target_dir)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, linkage).join("\x1f"));
     attended(&mut command)?;
-    let directory = env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
-    Ok(workspace().join(directory).join(target).join(PROFILE).join("eigw"))
+    Ok(target_dir.join(target).join(PROFILE).join("eigw"))
 }
 
 /// Where sources lie on the machine that builds is in panic messages otherwise.
-fn flags(linkage: Linkage) -> [String; 3] {
-    let remap = |path: &Path, name| format!("--remap-path-prefix={}={name}", path.display());
-    let home = env::var_os("HOME").map(PathBuf::from).unwrap_or_default();
-    let cargo_home = env::var_os("CARGO_HOME").map_or_else(|| home.join(".cargo"), PathBuf::from);
-    [linkage.target_feature().to_owned(), remap(&cargo_home, "/cargo"), remap(workspace(), "/eigw")]
+fn flags(workspace: &Path, linkage: Linkage) -> [String; 3] {
+    [linkage.target_feature().to_owned(), remap(&cargo_home(), "/cargo"), remap(workspace, "/eigw")]
 }
 
 fn ensure_target(target: &str) -> Result<()> {

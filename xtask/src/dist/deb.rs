@@ -74,7 +74,7 @@ fn files(binary: &Path, version: &str) -> Result<Vec<Entry>> {
     let mut files: Vec<Entry> =
         payload::files(binary, ZSH)?.into_iter().map(|entry| entry.below("usr")).collect();
     files.push(Entry::new(CONFFILES, payload::read("dist/example.toml")?));
-    for mut document in payload::documents()? {
+    for mut document in payload::documents(binary)? {
         if document.path == "CHANGELOG.md" {
             "changelog".clone_into(&mut document.path);
         }

@@ -1,20 +1,16 @@
 //! The licences of the libraries inside the binary, whose texts must come with it.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     fs,
     path::Path,
 };
 
 use anyhow::{Context as _, Result};
-use serde::Deserialize;
 
-use super::binary::Linkage;
-use crate::process::{capture, cargo};
+use crate::crates::{self, Crate};
 
-/// The crates whose dependencies are linked: the binary, and the programs inside it.
-const ROOTS: [&str; 2] = ["gateway-userspace", "gateway-ebpf"];
 /// How files with a licence or a notice begin, in capitals.
 const NAMES: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"];
 
@@ -25,61 +21,17 @@ contributors) and, when it is linked with musl, that (MIT, Copyright 2005-2020 R
 
 ";
 
-/// What `cargo metadata` prints, as far as it is used.
-#[derive(Deserialize)]
-struct Metadata {
-    packages: Vec<Package>,
-    workspace_members: BTreeSet<String>,
-    resolve: Resolve,
-}
-
-#[derive(Deserialize)]
-struct Package {
-    id: String,
-    name: String,
-    version: String,
-    license: Option<String>,
-    manifest_path: String,
-}
-
-#[derive(Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<Dependency>,
-}
-
-#[derive(Deserialize)]
-struct Dependency {
-    pkg: String,
-    dep_kinds: Vec<Kind>,
-}
-
-#[derive(Deserialize)]
-struct Kind {
-    /// Absent for what is linked.
-    kind: Option<String>,
-}
-
 /// The list of libraries with their licences, and the texts.
 ///
 /// # Errors
 /// When cargo cannot tell the libraries or a text cannot be read.
 pub(super) fn of_libraries() -> Result<String> {
-    let mut command = cargo();
-    command.args(["metadata", "--format-version=1", "--locked", "--filter-platform"]);
-    let printed = capture(command.arg(Linkage::Dynamic.target()))?;
-    let metadata: Metadata = serde_json::from_str(&printed).context("reading cargo's metadata")?;
     let mut list = String::from(INTRODUCTION);
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for Package { name, version, license, manifest_path, .. } in linked(&metadata) {
+    for Crate { name, version, license, manifest_path, .. } in crates::linked()? {
         let license = license.as_deref().unwrap_or("see below");
         writeln!(list, "  {name} {version}: {license}")?;
-        let directory = Path::new(manifest_path).parent().context("a manifest has a directory")?;
+        let directory = Path::new(&manifest_path).parent().context("a manifest has a directory")?;
         for text in texts_in(directory)? {
             texts.entry(text).or_default().push(format!("{name} {version}"));
         }
@@ -89,35 +41,6 @@ pub(super) fn of_libraries() -> Result<String> {
         writeln!(list, "\n{line}\n{}\n{line}\n\n{}", libraries.join(", "), text.trim_end())?;
     }
     Ok(list)
-}
-
-/// The packages that are linked and not ours, by name.
-fn linked(metadata: &Metadata) -> Vec<&Package> {
-    let packages: HashMap<&str, &Package> =
-        metadata.packages.iter().map(|package| (package.id.as_str(), package)).collect();
-    let nodes: HashMap<&str, &Node> =
-        metadata.resolve.nodes.iter().map(|node| (node.id.as_str(), node)).collect();
-    let is_root = |package: &&Package| {
-        metadata.workspace_members.contains(&package.id) && ROOTS.contains(&package.name.as_str())
-    };
-    let mut open: Vec<&str> =
-        metadata.packages.iter().filter(is_root).map(|package| package.id.as_str()).collect();
-    let mut seen = BTreeSet::new();
-    while let Some(id) = open.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        let dependencies = nodes.get(id).into_iter().flat_map(|node| &node.deps);
-        open.extend(
-            dependencies
-                .filter(|it| it.dep_kinds.iter().any(|kind| kind.kind.is_none()))
-                .map(|it| it.pkg.as_str()),
-        );
-    }
-    let foreign = seen.into_iter().filter(|id| !metadata.workspace_members.contains(*id));
-    let mut linked: Vec<&Package> = foreign.filter_map(|id| packages.get(id).copied()).collect();
-    linked.sort_by_key(|package| (&package.name, &package.version));
-    linked
 }
 
 /// The texts in a package: its MIT licence where it has one, else all.
@@ -152,7 +75,7 @@ mod tests {
         for library in ["aya", "aya-ebpf", "clap", "tokio"] {
             assert!(list.contains(&format!("\n  {library} ")), "{library} in:\n{list}");
         }
-        for other in ["proptest", "anstyle-wincon", "gateway-common", "xtask"] {
+        for other in ["proptest", "anstyle-wincon", "gateway-common", "syn", "xtask"] {
             assert!(!list.contains(&format!("\n  {other} ")), "{other} in:\n{list}");
         }
         assert!(list.contains("Permission is hereby granted"), "no MIT licence in:\n{list}");

@@ -1,10 +1,11 @@
 //! `cargo xtask dist`: a Debian package, a tarball and their checksums in `target/dist`.
 
-mod binary;
+pub(crate) mod binary;
 mod check;
 mod deb;
 mod licences;
 mod payload;
+mod sbom;
 mod tarball;
 mod tree;
 

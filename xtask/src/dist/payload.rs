@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{licences, tree::Entry};
+use super::{licences, sbom, tree::Entry};
 use crate::process::{capture, workspace};
 
 /// Shells with the places where they look for completions, below the prefix.
@@ -45,13 +45,14 @@ pub(super) fn files(binary: &Path, zsh: &str) -> Result<Vec<Entry>> {
 /// The documents that are not Debian's own: name and contents.
 ///
 /// # Errors
-/// When one cannot be read or the libraries' licences cannot be found.
-pub(super) fn documents() -> Result<Vec<Entry>> {
+/// When one cannot be read, or the libraries or their licences cannot be found.
+pub(super) fn documents(binary: &Path) -> Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for name in ["README.md", "CHANGELOG.md"] {
         entries.push(Entry::new(name, read(name)?));
     }
     entries.push(Entry::new("LICENSES-libraries", licences::of_libraries()?));
+    entries.push(Entry::new(sbom::FILE, sbom::of(binary)?));
     Ok(entries)
 }
 

@@ -25,7 +25,7 @@ const LICENCES: [&str; 3] = ["LICENSE-APACHE", "LICENSE-GPL2", "LICENSE-MIT"];
 /// When a part is missing or a tool fails.
 pub(super) fn make(directory: &Path, binary: &Path, version: &str) -> Result<PathBuf> {
     let mut entries = payload::files(binary, ZSH)?;
-    for document in payload::documents()? {
+    for document in payload::documents(binary)? {
         entries.push(document.below(DOCUMENTS));
     }
     for name in LICENCES {

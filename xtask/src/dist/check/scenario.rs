@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
 
 use super::{
     super::{VERSION, deb},
@@ -33,9 +34,10 @@ type Step = fn(&Root) -> Result<()>;
 /// # Errors
 /// With the step that failed and what was found.
 pub(super) fn run(root: &Root) -> Result<()> {
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 9] = [
         ("installed, nothing is attached or enabled", install),
         ("the program, manual, completions and example work", use_files),
+        ("the bill of materials is of this program", read_bill_of_materials),
         ("the unit is valid and confined", judge_unit),
         ("a gateway is attached and has a flow", attach),
         ("an upgrade keeps gateway, flow and files", upgrade),
@@ -82,6 +84,38 @@ fn use_files(root: &Root) -> Result<()> {
          echo ${COMPREPLY[*]}",
     )?;
     expect(&completed, "attach", "what bash completes 'eigw att' to")
+}
+
+fn read_bill_of_materials(root: &Root) -> Result<()> {
+    let text = root.bash("zcat /usr/share/doc/eigw/eigw.cdx.json.gz")?;
+    let bill: Value = serde_json::from_str(&text).context("reading the bill of materials")?;
+    let (about, format) = (&bill["metadata"]["component"], &bill["bomFormat"]);
+    ensure!(format == "CycloneDX" && bill["specVersion"] == "1.5", "its format is {format}");
+    ensure!(about["version"] == VERSION, "it is about {about}");
+    let sum = root.run("sha256sum /usr/bin/eigw")?;
+    let sum = sum.split_whitespace().next().unwrap_or_default();
+    ensure!(about["hashes"][0]["content"] == sum, "its program is {about}, here is {sum}");
+
+    let components = bill["components"].as_array().context("it has no components")?;
+    for name in ["aya", "aya-ebpf", "gateway.o", "rust-std"] {
+        ensure!(components.iter().any(|it| it["name"] == name), "{name} is not in it");
+    }
+    let mut known: BTreeSet<&str> =
+        components.iter().filter_map(|it| it["bom-ref"].as_str()).collect();
+    ensure!(known.len() == components.len(), "components share a reference");
+    known.extend(about["bom-ref"].as_str());
+    for it in components {
+        ensure!(it["licenses"][0]["expression"].is_string(), "no licence in {it}");
+        let from_registry = it["purl"].as_str().is_some_and(|purl| purl.starts_with("pkg:cargo/"));
+        let sum = it["hashes"][0]["content"].as_str();
+        ensure!(!from_registry || sum.is_some_and(|sum| sum.len() == 64), "no checksum in {it}");
+    }
+    for it in bill["dependencies"].as_array().context("it has no dependencies")? {
+        let uses = it["dependsOn"].as_array().into_iter().flatten().chain([&it["ref"]]);
+        let mut unknown = uses.filter(|it| it.as_str().is_none_or(|it| !known.contains(it)));
+        ensure!(unknown.next().is_none(), "a component is missing of {it}");
+    }
+    Ok(())
 }
 
 /// Here the binary and the manual page that the unit names are where it expects them.
@@ -200,10 +234,10 @@ fn purge(root: &Root, before: &BTreeSet<String>) -> Result<()> {
 /// The gateway is attached and its flow lives.
 pub(super) fn expect_gateway(root: &Root) -> Result<()> {
     let status = root.run("eigw -j status")?;
-    let status: serde_json::Value = serde_json::from_str(&status).context("reading the status")?;
+    let status: Value = serde_json::from_str(&status).context("reading the status")?;
     ensure!(status[0]["name"] == "uplink0", "the status is {status}");
     let flows = root.run("eigw -j flow show --proto udp --remote 2a00:1::2 --remote-port 9")?;
-    let flows: serde_json::Value = serde_json::from_str(&flows).context("reading the flows")?;
+    let flows: Value = serde_json::from_str(&flows).context("reading the flows")?;
     ensure!(flows.as_array().is_some_and(|flows| flows.len() == 1), "the flows are {flows}");
     Ok(())
 }
