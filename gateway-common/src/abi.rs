@@ -4,6 +4,11 @@
 /// `pod::tests::layout_changes_need_a_new_abi_version` fails when the layout changes silently.
 pub const ABI_VERSION: u32 = 5;
 
+/// The oldest version of which a gateway can be upgraded in place: its
+/// [`Config`](crate::config::Config) means the same, so new programs run with it until the upgrade
+/// is complete.
+pub const ABI_OLDEST: u32 = 4;
+
 /// Names of maps and programs, as they appear in the BPF object and as pins.
 pub mod name {
     /// Array of two [`Config`](crate::config::Config)s, of which `ACTIVE` names the one in force.

@@ -1,7 +1,7 @@
 //! What the operator decided, in the shape the packet path reads.
 
 use crate::{
-    abi::ABI_VERSION,
+    abi::{ABI_OLDEST, ABI_VERSION},
     host::Span,
     limits::{MARTIAN_EXCEPTIONS_MAX, PASS_ETHERTYPES_MAX},
     policy::Summary,
@@ -81,7 +81,8 @@ impl Prefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(C)]
 pub struct Config {
-    /// [`ABI_VERSION`] of the writer; anything else means "no configuration".
+    /// [`ABI_VERSION`] of the writer, not below [`ABI_OLDEST`]; anything else means "no
+    /// configuration".
     pub abi_version: u32,
     /// A [`Mode`].
     pub mode: u32,
@@ -178,7 +179,7 @@ impl Config {
     #[must_use]
     #[inline(always)]
     pub const fn is_valid(&self) -> bool {
-        self.abi_version == ABI_VERSION
+        self.abi_version >= ABI_OLDEST && self.abi_version <= ABI_VERSION
     }
 
     /// Whether verdicts are not enforced yet.

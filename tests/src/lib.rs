@@ -14,6 +14,7 @@ pub mod address;
 pub mod bpffs;
 pub mod capture;
 pub mod config;
+pub mod earlier;
 pub mod eigw;
 pub mod icmp;
 pub mod interrupt;

@@ -24,6 +24,7 @@ mod test;
 mod test_output;
 mod toolchains;
 mod tools;
+mod upgrade;
 
 use std::process::ExitCode;
 
@@ -53,6 +54,8 @@ enum Job {
     Audit(audit::Args),
     /// Build the BPF programs twice, in different directories, and compare.
     Reproducible(reproducible::Args),
+    /// Upgrade a gateway that an earlier revision attached, with live traffic; needs root.
+    Upgrade(upgrade::Args),
     /// List every requirement with the code and the tests that keep it, or why it is not kept.
     Conformance(program::Args),
     /// Show the gateway at work in network namespaces.
@@ -72,6 +75,7 @@ fn main() -> ExitCode {
         Job::Lint => lint::run().map(success),
         Job::Audit(args) => audit::run(&args).map(success),
         Job::Reproducible(args) => reproducible::run(&args).map(success),
+        Job::Upgrade(args) => upgrade::run(&args).map(success),
         Job::Conformance(args) => program::run_without_object("conformance", &args).map(success),
         Job::Demo(args) => program::run("demo", &args).map(success),
         Job::Bench(args) => program::run("bench", &args).map(success),

@@ -14,7 +14,7 @@ use super::{
     attachment::Attachment,
     bpffs::LockedRoot,
     confirm, detach, gateway,
-    maps::{self, ConfigMaps},
+    maps::ConfigMaps,
     meta::{Meta, MetaMap},
     pin::GatewayDir,
     policy::{NewPolicy, PolicySwap},
@@ -23,6 +23,7 @@ use super::{
     repair, requirements,
     seeding::{Seeded, Seeding},
     undo::Undo,
+    upgrade::Upgrade,
     uplinks,
     work::Work,
 };
@@ -195,11 +196,14 @@ impl Attempt<'_> {
 
     /// Brings the gateway in `directory` up to date.
     fn update(&mut self, directory: &GatewayDir) -> Result<Vec<UplinkOutcome>, DatapathError> {
-        let (mut meta_map, old_meta) = gateway::open_meta(self.request.name, directory)?;
+        let (mut meta_map, old_meta) = gateway::open_any_meta(self.request.name, directory)?;
         if old_meta.netns != NetnsId::current()? {
             return Err(DatapathError::OtherNetns { name: self.request.name.to_string() });
         }
-        maps::check_all(self.request.name, directory)?;
+        let upgrade = Upgrade::of(self.request.name, directory, old_meta.abi_version)?;
+        if upgrade.is_some() {
+            self.add_staying(&old_meta)?;
+        }
         let config_maps = ConfigMaps::open(self.request.name, directory)?;
         let tables = gateway::table_sizes(self.request.name, directory)?;
         let overflow_slots = gateway::overflow_slots(self.request.name, directory)?;
@@ -232,7 +236,13 @@ impl Attempt<'_> {
         ));
         let config = shares.apply(self.request.config, overflow_slots);
         let mut swap = PolicySwap::prepare(self.request.name, directory, self.request.policy)?;
+        if let Some(upgrade) = &upgrade {
+            upgrade.make_way(&mut self.undo)?;
+        }
         let programs = Programs::load(directory, tables, overflow_slots)?;
+        if let Some(upgrade) = &upgrade {
+            upgrade.fill()?;
+        }
 
         let mut meta = old_meta.clone();
         note_wanted(self.request.name, &mut meta, &self.uplinks)?;
@@ -269,7 +279,9 @@ impl Attempt<'_> {
         work.notes.extend(swap.notes());
 
         // The new state is in force; what is left is to remove the old one's remains.
-        if let Err(error) = tidy_up(&mut work, self.request, &self.uplinks, &placed) {
+        let tidied = tidy_up(&mut work, self.request, &self.uplinks, &placed);
+        let upgraded = tidied.and_then(|()| upgrade.map(|it| it.finish(&mut work)).transpose());
+        if let Err(error) = upgraded.map(|note| work.notes.extend(note)) {
             work.notes.push(format!(
                 "the gateway is up to date, but parts of its earlier state remain: {error}; \
                  attaching again removes them"
@@ -277,7 +289,22 @@ impl Attempt<'_> {
         }
         let neighbours = neighbours(&work, &self.uplinks);
         self.notes.extend(neighbours);
-        Ok(placed.into_iter().map(|placed| placed.outcome).collect())
+        let wanted = placed.into_iter().take(self.request.uplinks.len());
+        Ok(wanted.map(|placed| placed.outcome).collect())
+    }
+
+    /// An upgrade is about all uplinks that stay, behind those of the request: where the old program
+    /// stayed, flows would be opened unnoted.
+    fn add_staying(&mut self, meta: &Meta) -> Result<(), DatapathError> {
+        if !self.request.keep_others {
+            return Ok(());
+        }
+        for record in &meta.uplinks {
+            if self.uplinks.iter().all(|uplink| uplink.index != record.ifindex) {
+                self.uplinks.extend(repair::find(record.ifindex)?);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use gateway_common::{abi::ABI_VERSION, config::Mode};
+use gateway_common::config::Mode;
 
 use super::{
     DatapathError, GatewayName, attachment,
@@ -12,7 +12,7 @@ use super::{
     meta::{Meta, MetaMap},
     observer,
     pin::{self, GatewayDir},
-    requirements,
+    requirements, upgrade,
 };
 use crate::net::netns;
 
@@ -119,7 +119,7 @@ fn detach_entry(root: &LockedRoot, name: &str) -> Result<(), DatapathError> {
 /// Disarms the gateway if it can be understood at all.
 fn stand_by(name: &str, directory: &GatewayDir) {
     let Ok(name) = GatewayName::new(name) else { return };
-    let is_ours = read_meta(directory).is_ok_and(|meta| meta.abi_version == ABI_VERSION);
+    let is_ours = read_meta(directory).is_ok_and(|meta| upgrade::is_understood(meta.abi_version));
     if !is_ours {
         return;
     }

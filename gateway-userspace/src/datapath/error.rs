@@ -4,7 +4,10 @@ use std::{io, path::PathBuf};
 
 use aya::{EbpfError, maps::MapError, pin::PinError, programs::ProgramError};
 
-use super::cause::{VerifierLogTail, because};
+use super::{
+    cause::{VerifierLogTail, because},
+    upgrade,
+};
 use crate::{net::NetError, seed::SeedError};
 
 /// Every failure of this module. Each says what failed, on which object, why, and what to do.
@@ -101,10 +104,7 @@ pub enum DatapathError {
         path: PathBuf,
     },
     /// The gateway was attached by an incompatible version.
-    #[error(
-        "gateway {name} was attached by another version: its maps have layout {pinned}, this \
-         binary reads layout {ours}; run `eigw detach --name {name}` first"
-    )]
+    #[error("{}", upgrade::advice(name, *pinned, *ours))]
     StalePins {
         /// The gateway.
         name: String,
@@ -389,7 +389,7 @@ mod tests {
             ),
             (
                 DatapathError::StalePins { name: "wan".to_owned(), pinned: 1, ours: 2 },
-                &["layout 1", "layout 2", "eigw detach --name wan"],
+                &["layout 1", "too old", "eigw detach --name wan"],
             ),
             (
                 DatapathError::UplinkTaken { uplink: "up0".to_owned(), gateway: "a".to_owned() },

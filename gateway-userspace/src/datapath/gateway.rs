@@ -351,23 +351,53 @@ pub(super) fn open_meta(
     name: &GatewayName,
     directory: &GatewayDir,
 ) -> Result<(MetaMap, Meta), DatapathError> {
+    let (map, meta) = open_any_meta(name, directory)?;
+    if meta.abi_version == ABI_VERSION {
+        Ok((map, meta))
+    } else {
+        Err(stale(name, meta.abi_version))
+    }
+}
+
+/// The refusal of a gateway that another version attached.
+pub(super) fn stale(name: &GatewayName, pinned: u32) -> DatapathError {
+    DatapathError::StalePins { name: name.to_string(), pinned, ours: ABI_VERSION }
+}
+
+/// Opens the `META` of a gateway that any version attached.
+///
+/// # Errors
+/// [`DatapathError::Damaged`].
+pub(super) fn open_any_meta(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<(MetaMap, Meta), DatapathError> {
     let opened = MetaMap::open(&directory.maps()).and_then(|map| {
         let meta = map.read()?;
         Ok((map, meta))
     });
-    let (map, meta) = opened.map_err(|reason| DatapathError::Damaged {
+    opened.map_err(|reason| DatapathError::Damaged {
         name: name.to_string(),
         path: directory.maps().join(META),
         reason,
-    })?;
-    if meta.abi_version != ABI_VERSION {
-        return Err(DatapathError::StalePins {
-            name: name.to_string(),
-            pinned: meta.abi_version,
-            ours: ABI_VERSION,
-        });
+    })
+}
+
+/// The keys of all flows in the tables, in an order in which one that moves meanwhile is met at least
+/// once.
+///
+/// # Errors
+/// [`DatapathError::Damaged`] or [`DatapathError::Map`].
+pub(super) fn flow_keys(
+    name: &GatewayName,
+    directory: &GatewayDir,
+) -> Result<Vec<FlowKey>, DatapathError> {
+    let mut keys = Vec::new();
+    for map in [name::HALF_OPEN, name::ESTABLISHED] {
+        let table: FlowTable = maps::open(name, directory, map)?;
+        keys.extend(read_all(&table, map)?.into_iter().map(|(key, _)| key));
     }
-    Ok((map, meta))
+    Ok(keys)
 }
 
 /// The length of the frame that the clock program writes to, in numbers of its size. The kernel

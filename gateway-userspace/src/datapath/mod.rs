@@ -51,6 +51,7 @@ mod status;
 mod survey;
 mod sys;
 mod undo;
+mod upgrade;
 mod uplinks;
 mod work;
 

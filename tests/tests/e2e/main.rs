@@ -24,6 +24,7 @@ mod stream;
 mod top;
 mod traffic;
 mod unsolicited;
+mod upgrade;
 mod vlan;
 mod watch;
 mod why;

@@ -115,6 +115,14 @@ impl Presence {
         }
     }
 
+    /// Sets every bit, so that packets look into the tables whatever their flow is, until a bitmap was
+    /// made anew.
+    pub(super) fn admit_all(&self) {
+        for word in &*self.words {
+            word.store(u64::MAX, Relaxed);
+        }
+    }
+
     /// Begins to make a bitmap anew: from when this returns on, flows that are opened are noted in it
     /// as well, and those which were before can be read from the tables. One process may, and one
     /// thread of it.
