@@ -57,7 +57,15 @@ fn an_upgrade_loses_nothing(hook: Hook) {
     knock(&lab);
 
     let before = Memory::of(&lab);
-    lab.attach(hook);
+    thread::scope(|scope| {
+        let attaching = scope.spawn(|| lab.attach(hook));
+        // All the while, so that no service takes a connection for idle.
+        while !attaching.is_finished() {
+            for stream in &connections {
+                assert_eq!(socket::exchange(stream, b"during").expect("an answer"), b"during");
+            }
+        }
+    });
     let after = Memory::of(&lab);
 
     assert_eq!(after.ids, before.ids, "maps were replaced");
