@@ -33,7 +33,14 @@ pub(crate) fn run() -> Result<()> {
 fn clippy_bpf(toolchain: &BpfToolchain) -> Result<()> {
     toolchains::ensure_clippy(&toolchain.toolchain)?;
     let mut command = toolchain.cargo("clippy", workspace(), env::consts::ARCH);
-    command.current_dir(workspace()).args(["--package", "gateway-ebpf", "--", "-Dwarnings"]);
+    command.current_dir(workspace()).args([
+        "--package",
+        "gateway-ebpf",
+        "--package",
+        "tests-ebpf",
+        "--",
+        "-Dwarnings",
+    ]);
     attended(&mut command)
 }
 

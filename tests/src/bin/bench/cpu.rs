@@ -33,15 +33,43 @@ pub(crate) fn mean_ns(total_ns: u128, packets: u32) -> f64 {
     Duration::from_nanos_u128(total_ns).as_secs_f64() * 1e9 / f64::from(packets)
 }
 
+/// The first CPU that this process may use.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub(crate) fn first() -> Result<usize> {
+    allowed()?.first().copied().context("no CPU is allowed")
+}
+
+/// The last CPU that this process may use; on a small machine the same one.
+///
+/// # Errors
+/// If the kernel does not tell.
+pub(crate) fn last() -> Result<usize> {
+    allowed()?.last().copied().context("no CPU is allowed")
+}
+
+/// Keeps this thread on a CPU until it ends.
+///
+/// # Errors
+/// If it may not be there.
+pub(crate) fn stay_on(cpu: usize) -> Result<()> {
+    let mut only = CpuSet::new();
+    only.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &only).with_context(|| format!("staying on CPU {cpu}"))
+}
+
+/// Those of the whole process, whatever the calling thread keeps to.
+fn allowed() -> Result<Vec<usize>> {
+    let process = Pid::this();
+    let allowed = sched_getaffinity(process).context("asking for the allowed CPUs")?;
+    Ok((0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).collect())
+}
+
 /// Keeps this thread on one CPU: the last one that it may use, since the first ones get most
 /// interrupts.
 fn pin() -> Result<usize> {
-    let this = Pid::from_raw(0);
-    let allowed = sched_getaffinity(this).context("asking for the allowed CPUs")?;
-    let last = (0..CpuSet::count()).rev().find(|&cpu| allowed.is_set(cpu) == Ok(true));
-    let last = last.context("no CPU is allowed")?;
-    let mut only = CpuSet::new();
-    only.set(last)?;
-    sched_setaffinity(this, &only).with_context(|| format!("staying on CPU {last}"))?;
+    let last = last()?;
+    stay_on(last)?;
     Ok(last)
 }

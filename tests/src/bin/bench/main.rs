@@ -4,9 +4,12 @@
 //! whatever is compared is measured in turns, round by round, and every ratio or difference is
 //! taken within a round before the median over the rounds is.
 
+mod bars;
 mod cpu;
 mod document;
 mod empty;
+mod flood;
+mod lab;
 mod machine;
 mod memory;
 mod object;
@@ -22,6 +25,8 @@ use std::{
     panic::{self, AssertUnwindSafe},
     path::PathBuf,
     process::ExitCode,
+    slice,
+    time::Instant,
 };
 
 use anyhow::{Result, anyhow};
@@ -30,7 +35,10 @@ use nix::unistd::geteuid;
 
 use tests::interrupt;
 
-use crate::{document::Document, machine::Machine, report::Table};
+use crate::{
+    document::{Documents, Findings},
+    machine::Machine,
+};
 
 /// Measures what the gateway costs, beside an empty program, no firewall and nftables.
 ///
@@ -38,11 +46,13 @@ use crate::{document::Document, machine::Machine, report::Table};
 #[derive(Parser)]
 #[command(name = "cargo xtask bench", bin_name = "cargo xtask bench")]
 struct Cli {
-    /// Also write the results to this file, as Markdown (relative to the workspace)
-    ///
-    /// A file that exists needs a section "Measured", which they replace.
-    #[arg(long, global = true, value_name = "FILE")]
+    /// Also write the results to this directory, a Markdown file for each benchmark (relative to
+    /// the workspace)
+    #[arg(long, global = true, value_name = "DIR")]
     markdown: Option<PathBuf>,
+    /// Few and short rounds, and small tables: whether all of it works, not what it costs
+    #[arg(long, global = true)]
+    quick: bool,
     #[command(subcommand)]
     command: Option<Command>,
 }
@@ -53,6 +63,8 @@ enum Command {
     Packets(packets::Options),
     /// What the number of rules and prefixes costs, beside nftables
     Rules(rules::Options),
+    /// What an unsolicited packet costs a gateway end to end, by number of live flows
+    Flood(flood::Options),
     /// Kernel memory per flow, of the gateway's maps and of the kernel's connection tracking
     Memory,
     /// CPU time and memory of the daemon's sweeper, by number of flows
@@ -81,39 +93,64 @@ fn main() -> ExitCode {
 
 fn run(cli: &Cli) -> Result<()> {
     interrupt::clean_up_when_interrupted()?;
-    // Minutes of measuring must not end at a file that cannot be written.
-    let document = cli.markdown.as_deref().map(Document::open).transpose()?;
+    let documents = cli.markdown.as_deref().map(Documents::open).transpose()?;
     let machine = Machine::look()?;
     println!("{}", machine.plain());
-    let mut tables = Vec::new();
-    match &cli.command {
-        Some(Command::Packets(options)) => packets::run(options, &mut tables)?,
-        Some(Command::Rules(options)) => rules::run(options, &mut tables)?,
-        Some(Command::Memory) => memory::run(&mut tables)?,
-        Some(Command::Sweeper(options)) => sweeper::run(options, &mut tables)?,
-        Some(Command::Throughput(options)) => throughput::run(options, &mut tables)?,
+    let all;
+    let commands = match &cli.command {
+        Some(command) => slice::from_ref(command),
         None => {
-            packets::run(&defaults()?, &mut tables)?;
-            rules::run(&defaults()?, &mut tables)?;
-            memory::run(&mut tables)?;
-            sweeper::run(&defaults()?, &mut tables)?;
-            throughput::run(&defaults()?, &mut tables)?;
+            all = Command::all(cli.quick)?;
+            &all[..]
         }
-    }
-    for table in &tables {
-        println!("\n{}", table.plain());
-    }
-    if let Some(document) = document {
-        let sections = tables.iter().map(Table::markdown);
-        let text: Vec<String> = [machine.markdown()].into_iter().chain(sections).collect();
-        let plots: Vec<_> = tables.iter().filter_map(|table| table.plot.as_ref()).collect();
-        document.write(&text.join("\n"), &plots)?;
+    };
+    for command in commands {
+        let started = Instant::now();
+        let findings = command.run()?;
+        for table in &findings.tables {
+            println!("\n{}", table.plain());
+        }
+        eprintln!("{}: took {} s", findings.command, started.elapsed().as_secs());
+        if let Some(documents) = &documents {
+            documents.write(&findings, &machine)?;
+        }
     }
     Ok(())
 }
 
-/// What a command's options are when none is given.
-fn defaults<T: Args>() -> Result<T> {
+impl Command {
+    /// All of them, in the order in which they are run.
+    fn all(quick: bool) -> Result<Vec<Self>> {
+        Ok(vec![
+            Self::Packets(options(quick, &["--rounds=2", "--runs=2000"])?),
+            Self::Rules(options(quick, &["--rounds=2", "--size-max=100", "--turn-ms=5"])?),
+            Self::Flood(options(quick, &["--rounds=2", "--turn-ms=50", "--flows=0,1000"])?),
+            Self::Memory,
+            Self::Sweeper(options(quick, &["--flows=10000", "--passes=1"])?),
+            Self::Throughput(options(quick, &["--rounds=1", "--secs=1"])?),
+        ])
+    }
+
+    fn run(&self) -> Result<Findings> {
+        let mut tables = Vec::new();
+        let command = match self {
+            Self::Packets(options) => packets::run(options, &mut tables).map(|()| "packets"),
+            Self::Rules(options) => rules::run(options, &mut tables).map(|()| "rules"),
+            Self::Flood(options) => flood::run(options, &mut tables).map(|()| "flood"),
+            Self::Memory => memory::run(&mut tables).map(|()| "memory"),
+            Self::Sweeper(options) => sweeper::run(options, &mut tables).map(|()| "sweeper"),
+            Self::Throughput(options) => {
+                throughput::run(options, &mut tables).map(|()| "throughput")
+            }
+        }?;
+        Ok(Findings { command, tables })
+    }
+}
+
+/// A command's options as they are when none is given, or those of a quick run.
+fn options<T: Args>(quick: bool, quickly: &[&str]) -> Result<T> {
     let command = T::augment_args(clap::Command::new("bench"));
-    Ok(T::from_arg_matches(&command.try_get_matches_from(["bench"])?)?)
+    let quickly = quickly.iter().filter(|_| quick);
+    let arguments = ["bench"].into_iter().chain(quickly.copied());
+    Ok(T::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
 }

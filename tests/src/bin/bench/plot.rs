@@ -13,12 +13,29 @@ const TOP: f64 = 66.0;
 const BOTTOM: f64 = 52.0;
 /// For the legend, to the right of the last panel.
 const LEGEND_WIDTH: f64 = 190.0;
-/// Colours that differ for everybody and show on light and on dark.
-const COLOURS: [&str; 4] = ["#d55e00", "#2f8fd0", "#00966b", "#b85fa0"];
-/// The text follows the reader's colour scheme.
-const STYLE: &str = "text{font:13px sans-serif;fill:#24292f}.title{font-weight:bold}\
-    .grid{stroke:#8c959f;stroke-opacity:.35}polyline{fill:none;stroke-width:2.5}\
-    @media(prefers-color-scheme:dark){text{fill:#d1d7e0}}";
+/// Colours that differ for everybody.
+const COLOURS: [&str; 6] = ["#d55e00", "#2f8fd0", "#00966b", "#b85fa0", "#7a6f00", "#444444"];
+/// Every picture is on white paper, whatever surrounds it.
+pub(crate) const STYLE: &str = "text{font:13px sans-serif;fill:#24292f}.title{font-weight:bold}\
+    .paper{fill:#fff}.grid{stroke:#8c959f;stroke-opacity:.35}\
+    polyline{fill:none;stroke-width:2.5}.ours{fill:#d55e00}.others{fill:#8fb8d6}\
+    .range{stroke:#24292f;stroke-width:1.5}";
+
+/// A picture beside a document.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    /// Its file's name.
+    pub(crate) file: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) svg: String,
+}
+
+impl Picture {
+    /// Shows the file.
+    pub(crate) fn markdown(&self) -> String {
+        format!("![{}]({})", self.title, self.file)
+    }
+}
 
 /// Panels side by side over the same axes.
 #[derive(Clone, Debug)]
@@ -56,18 +73,18 @@ struct Decades {
 }
 
 impl Plot {
-    /// Shows the file.
-    pub(crate) fn markdown(&self) -> String {
-        format!("![{}]({})", self.title, self.file)
+    /// Draws it.
+    pub(crate) fn picture(&self) -> Picture {
+        Picture { file: self.file, title: self.title, svg: self.svg() }
     }
 
-    /// The picture.
-    pub(crate) fn svg(&self) -> String {
+    fn svg(&self) -> String {
         let panels: f64 = self.panels.iter().map(|_| PANEL_WIDTH + GAP).sum();
         let width = LEFT + panels - GAP + LEGEND_WIDTH;
         let mut svg = format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {HEIGHT}\" \
              role=\"img\">\n<title>{0}</title>\n<style>{STYLE}</style>\n\
+             <rect class=\"paper\" width=\"{width}\" height=\"{HEIGHT}\"/>\n\
              <text class=\"title\" x=\"{LEFT}\" y=\"20\">{0}</text>\n\
              <text x=\"{LEFT}\" y=\"38\">{1}</text>\n",
             self.title, self.y
@@ -131,7 +148,13 @@ impl Plot {
     }
 }
 
-fn write_text(svg: &mut String, anchor: &str, x: f64, y: f64, text: &str) -> fmt::Result {
+pub(crate) fn write_text(
+    svg: &mut String,
+    anchor: &str,
+    x: f64,
+    y: f64,
+    text: &str,
+) -> fmt::Result {
     writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>")
 }
 
@@ -190,6 +213,6 @@ mod tests {
         assert!(svg.contains("points=\"76.0,388.0 406.0,66.0 \""), "{svg}");
         assert!(svg.contains("points=\"450.0,388.0 780.0,66.0 \""), "{svg}");
         assert_eq!(svg.matches(">slow</text>").count(), 1, "{svg}");
-        assert_eq!(plot.markdown(), "![Cost](a.svg)");
+        assert_eq!(plot.picture().markdown(), "![Cost](a.svg)");
     }
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::{CellAlignment, ContentArrangement, TableStyle, presets};
 
-use crate::plot::Plot;
+use crate::plot::Picture;
 
 /// One table of results.
 #[derive(Clone, Debug)]
@@ -15,8 +15,8 @@ pub(crate) struct Table {
     pub(crate) columns: Vec<Column>,
     /// As many cells in each as there are columns.
     pub(crate) rows: Vec<Vec<String>>,
-    /// The same in a picture, for documents.
-    pub(crate) plot: Option<Plot>,
+    /// The same in pictures, for documents.
+    pub(crate) pictures: Vec<Picture>,
 }
 
 /// A column's heading.
@@ -37,12 +37,13 @@ impl Table {
 
     /// A section of a document.
     pub(crate) fn markdown(&self) -> String {
-        let plot = self.plot.as_ref().map(|plot| format!("{}\n\n", plot.markdown()));
+        let pictures: String =
+            self.pictures.iter().map(|picture| format!("{}\n\n", picture.markdown())).collect();
         format!(
-            "### {}\n\n{}\n\n{}{}\n",
+            "## {}\n\n{}\n\n{}{}\n",
             self.title,
             self.notes(),
-            plot.unwrap_or_default(),
+            pictures,
             self.grid(presets::ASCII_MARKDOWN)
         )
     }
@@ -98,7 +99,7 @@ mod tests {
             notes: vec!["In the shop.".into(), "Today.".into()],
             columns: vec![Column::Words("fruit"), Column::Numbers("price")],
             rows: vec![vec!["apple".into(), "7".into()], vec!["fig".into(), "12.50".into()]],
-            plot: None,
+            pictures: Vec::new(),
         }
     }
 
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn markdown_is_a_section_with_a_table() {
-        let expected = "### Prices\n\nIn the shop.\n\nToday.\n\n\
+        let expected = "## Prices\n\nIn the shop.\n\nToday.\n\n\
                         | fruit | price |\n|-------|-------|\n\
                         | apple |     7 |\n| fig   | 12.50 |\n";
         assert_eq!(table().markdown(), expected);

@@ -120,6 +120,6 @@ pub(super) fn table(footprints: &[Footprint]) -> Table {
             Column::Numbers("bytes per entry"),
         ],
         rows,
-        plot: None,
+        pictures: Vec::new(),
     }
 }

@@ -57,7 +57,7 @@ fn table(gateway: &Footprint, conntrack: &Conntrack) -> Result<Table> {
             Column::Words("how this number came about"),
         ],
         rows,
-        plot: None,
+        pictures: Vec::new(),
     })
 }
 

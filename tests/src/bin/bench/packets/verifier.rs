@@ -74,7 +74,7 @@ pub(super) fn run() -> Result<Table> {
             Column::Numbers("load ms"),
         ],
         rows,
-        plot: None,
+        pictures: Vec::new(),
     })
 }
 

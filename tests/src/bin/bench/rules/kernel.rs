@@ -267,7 +267,7 @@ fn of_rules(rows: &[Row], options: &Options, cpu: usize) -> Table {
         notes: vec![how(options, cpu), policies.into()],
         columns: columns(RULES),
         rows: rows.iter().map(|row| row.cells(RULES)).collect(),
-        plot: None,
+        pictures: Vec::new(),
     }
 }
 
@@ -279,7 +279,7 @@ fn of_lists(rows: &[Row], options: &Options, cpu: usize) -> Table {
         notes: vec![how(options, cpu), policies.into()],
         columns: columns(PREFIXES),
         rows: rows.iter().map(|row| row.cells(PREFIXES)).collect(),
-        plot: None,
+        pictures: Vec::new(),
     }
 }
 

@@ -152,7 +152,7 @@ fn table(measured: &[Measured], passes: u32) -> Table {
             Column::Numbers("seconds to reclaim all"),
         ],
         rows: measured.iter().map(row).collect(),
-        plot: None,
+        pictures: Vec::new(),
     }
 }
 

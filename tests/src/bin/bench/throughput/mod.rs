@@ -3,7 +3,6 @@
 //! Each firewall has a lab of its own, all made before the first transfer, so that turns change
 //! nothing but which lab is busy.
 
-mod firewall;
 mod transfer;
 
 use std::process::Command;
@@ -17,10 +16,10 @@ use tests::{
 };
 
 use crate::{
+    lab::firewall::{Firewall, Installed},
     report::{Column, Table},
     statistics::Spread,
 };
-use firewall::{Firewall, Installed};
 use transfer::Direction;
 
 #[derive(clap::Args)]
@@ -75,8 +74,8 @@ pub(crate) fn run(options: &Options, tables: &mut Vec<Table>) -> Result<()> {
 }
 
 fn measure(options: &Options, offloads: bool) -> Result<Table> {
-    eprintln!("throughput: making a lab for each of {} firewalls", Firewall::ALL.len());
-    let mut sites = Firewall::ALL
+    eprintln!("throughput: making a lab for each of {} firewalls", Firewall::TRANSFER.len());
+    let mut sites = Firewall::TRANSFER
         .into_iter()
         .map(|firewall| Site::new(firewall, offloads))
         .collect::<Result<Vec<_>>>()?;
@@ -193,7 +192,7 @@ fn table(sites: &[Site], options: &Options, offloads: bool) -> Table {
             Column::Numbers("to nftables"),
         ],
         rows,
-        plot: None,
+        pictures: Vec::new(),
     }
 }
 

@@ -111,6 +111,6 @@ pub(super) fn table(phases: &[Phase]) -> Table {
             Column::Numbers("lost"),
         ],
         rows: rows.collect(),
-        plot: None,
+        pictures: Vec::new(),
     }
 }

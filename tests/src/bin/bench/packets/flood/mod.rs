@@ -202,6 +202,6 @@ fn table(all: &[&Series], options: &Options, cpu: usize) -> Table {
         ],
         columns: series::columns(),
         rows: series::rows(all, 0),
-        plot: None,
+        pictures: Vec::new(),
     }
 }

@@ -70,6 +70,6 @@ fn table(cases: &[Case], options: &Options, cpu: usize) -> Table {
         ],
         columns: series::columns(),
         rows: series::rows(&series, 1),
-        plot: None,
+        pictures: Vec::new(),
     }
 }

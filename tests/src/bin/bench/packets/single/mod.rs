@@ -215,6 +215,6 @@ fn table(all: &[Series], options: &Options, cpu: usize) -> Table {
         ],
         columns: series::columns(),
         rows: series::rows(&all.iter().collect::<Vec<_>>(), 0),
-        plot: None,
+        pictures: Vec::new(),
     }
 }

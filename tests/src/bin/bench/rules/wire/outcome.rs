@@ -34,7 +34,7 @@ pub(super) fn of_rules(study: Study, subjects: &[Subject], options: &Options, cp
         notes,
         columns: columns(study),
         rows: rows(study, subjects),
-        plot: Some(plot(study, subjects)),
+        pictures: vec![plot(study, subjects).picture()],
     }
 }
 
@@ -51,7 +51,7 @@ pub(super) fn of_lists(study: Study, subjects: &[Subject], options: &Options, cp
         notes,
         columns: columns(study),
         rows: rows(study, subjects),
-        plot: None,
+        pictures: Vec::new(),
     }
 }
 
