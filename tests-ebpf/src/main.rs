@@ -182,8 +182,7 @@ fn drop_all(_context: XdpContext) -> u32 {
 /// Lets the packet be of another flow each time, then goes on with the program under test.
 #[xdp(frags)]
 fn vary_xdp(context: XdpContext) -> u32 {
-    let Some(stream) = STREAM.get(0) else { return xdp_action::XDP_ABORTED };
-    vary(stream, context.data(), context.data_end());
+    vary(context.data(), context.data_end());
     // SAFETY: the map holds programs that take this context.
     unsafe { VARIED_XDP.tail_call(&context, 0) };
     xdp_action::XDP_ABORTED
@@ -192,20 +191,23 @@ fn vary_xdp(context: XdpContext) -> u32 {
 /// The same for packets that have left the driver.
 #[classifier]
 fn vary_tc(context: TcContext) -> i32 {
-    let Some(stream) = STREAM.get(0) else { return TC_ACT_OK };
-    vary(stream, context.data(), context.data_end());
+    vary(context.data(), context.data_end());
     // SAFETY: as above.
     unsafe { VARIED_TC.tail_call(&context, 0) };
     TC_ACT_OK
 }
 
 #[inline(always)]
-fn vary(stream: &Stream, start: usize, end: usize) {
-    let kind = &stream.kinds[0];
+fn vary(start: usize, end: usize) {
+    let (Some(stream), Some(progress)) = (STREAM.get(0), PROGRESS.get_ptr_mut(0)) else { return };
     if start + FRAME_BYTES > end {
         return;
     }
-    let word = number_word(next_number(kind, 0));
+    let kind = &stream.kinds[0];
+    // SAFETY: one thread runs this, and user space looks only before and afterwards.
+    let sent = unsafe { &mut (*progress).sent_total };
+    let word = number_word(next_number(kind, *sent));
+    *sent += 1;
     let offset = if kind.in_destination != 0 { DESTINATION_OFFSET } else { SOURCE_OFFSET };
     // SAFETY: both places are inside a frame, which the comparison above shows to be there.
     unsafe { ptr::write_unaligned((start + offset) as *mut u64, word) };

@@ -13,7 +13,7 @@ mod tests;
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions, TestRunResult,
     maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray},
-    programs::{Program as AyaProgram, ProgramError, SchedClassifier},
+    programs::{Program as AyaProgram, ProgramError, ProgramFd, SchedClassifier},
 };
 use gateway_common::{
     abi::name,
@@ -160,6 +160,31 @@ impl Programs {
     pub fn run_ns(&self, program: Program, frame: &[u8], repeat: u32) -> u128 {
         let options = TestRunOptions { data_in: Some(frame), repeat, ..TestRunOptions::new() };
         self.test_run(program.name(), options).duration.as_nanos()
+    }
+
+    /// A program's descriptor, for a tail call into it.
+    ///
+    /// # Panics
+    /// Never: all programs were loaded.
+    #[must_use]
+    pub fn program_fd(&self, program: Program) -> &ProgramFd {
+        let loaded = match self.ebpf.program(program.name()).expect("the object has all programs") {
+            AyaProgram::Xdp(program) => program.fd(),
+            AyaProgram::SchedClassifier(program) => program.fd(),
+            other => panic!("{program:?} is a {other:?}"),
+        };
+        loaded.expect("all programs were loaded")
+    }
+
+    /// How many packets met this reason so far.
+    ///
+    /// # Panics
+    /// If the map cannot be read.
+    #[must_use]
+    pub fn packets(&self, direction: Direction, reason: Reason) -> u64 {
+        let counted =
+            self.verdicts().into_iter().filter(|(way, why, _)| (*way, *why) == (direction, reason));
+        counted.map(|(_, _, counter)| counter.packets).sum()
     }
 
     /// Deletes a flow as an operator does; whether there was one.

@@ -9,6 +9,8 @@ mod cpu;
 mod document;
 mod empty;
 mod flood;
+mod forward;
+mod goodput;
 mod lab;
 mod machine;
 mod memory;
@@ -17,9 +19,11 @@ mod packets;
 mod plot;
 mod report;
 mod rules;
+mod scaling;
 mod statistics;
 mod sweeper;
 mod throughput;
+mod transactions;
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -65,6 +69,14 @@ enum Command {
     Rules(rules::Options),
     /// What an unsolicited packet costs a gateway end to end, by number of live flows
     Flood(flood::Options),
+    /// What a packet of a live flow costs a gateway end to end, in and out
+    Forward(forward::Options),
+    /// What gets through of live flows and of a TCP connection while strangers flood the gateway
+    Goodput(goodput::Options),
+    /// Round trips and TCP connections through a gateway, all on one CPU
+    Transactions(transactions::Options),
+    /// Nanoseconds per packet and attach time, by number of flows
+    Scaling(scaling::Options),
     /// Kernel memory per flow, of the gateway's maps and of the kernel's connection tracking
     Memory,
     /// CPU time and memory of the daemon's sweeper, by number of flows
@@ -125,6 +137,13 @@ impl Command {
             Self::Packets(options(quick, &["--rounds=2", "--runs=2000"])?),
             Self::Rules(options(quick, &["--rounds=2", "--size-max=100", "--turn-ms=5"])?),
             Self::Flood(options(quick, &["--rounds=2", "--turn-ms=50", "--flows=0,1000"])?),
+            Self::Forward(options(quick, &["--rounds=2", "--turn-ms=50", "--flows=1000"])?),
+            Self::Goodput(options(quick, &["--rounds=1", "--turn-ms=100", "--rates=200000"])?),
+            Self::Transactions(options(
+                quick,
+                &["--rounds=2", "--round-trips=500", "--connections=100"],
+            )?),
+            Self::Scaling(options(quick, &["--rounds=2", "--runs=5000", "--flows=0,1000"])?),
             Self::Memory,
             Self::Sweeper(options(quick, &["--flows=10000", "--passes=1"])?),
             Self::Throughput(options(quick, &["--rounds=1", "--secs=1"])?),
@@ -137,6 +156,12 @@ impl Command {
             Self::Packets(options) => packets::run(options, &mut tables).map(|()| "packets"),
             Self::Rules(options) => rules::run(options, &mut tables).map(|()| "rules"),
             Self::Flood(options) => flood::run(options, &mut tables).map(|()| "flood"),
+            Self::Forward(options) => forward::run(options, &mut tables).map(|()| "forward"),
+            Self::Goodput(options) => goodput::run(options, &mut tables).map(|()| "goodput"),
+            Self::Transactions(options) => {
+                transactions::run(options, &mut tables).map(|()| "transactions")
+            }
+            Self::Scaling(options) => scaling::run(options, &mut tables).map(|()| "scaling"),
             Self::Memory => memory::run(&mut tables).map(|()| "memory"),
             Self::Sweeper(options) => sweeper::run(options, &mut tables).map(|()| "sweeper"),
             Self::Throughput(options) => {

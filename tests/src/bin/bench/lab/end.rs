@@ -68,7 +68,7 @@ impl End {
         let program = xdp(&mut self.ebpf, "generate")?;
         let run = || -> Result<Duration> {
             cpu::stay_on(cpu::first()?)?;
-            napi::prefer(gettid().as_raw())?;
+            napi::prefer(gettid().as_raw(), napi::GENERATOR)?;
             let options = TestRunOptions {
                 data_in: Some(&[0; FRAME_BYTES]),
                 repeat: frames,

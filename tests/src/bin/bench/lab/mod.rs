@@ -14,7 +14,7 @@ pub(crate) mod end;
 pub(crate) mod firewall;
 pub(crate) mod napi;
 mod pod;
-mod programs;
+pub(crate) mod programs;
 pub(crate) mod site;
 #[path = "../../../../../tests-ebpf/src/stream.rs"]
 pub(crate) mod stream;

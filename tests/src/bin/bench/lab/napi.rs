@@ -42,7 +42,7 @@ pub(crate) fn on_cpu(host: &Netns, interface: &str, cpu: usize) -> Result<Thread
     let mut only = CpuSet::new();
     only.set(cpu)?;
     sched_setaffinity(Pid::from_raw(id), &only).context("keeping a receiving thread on a CPU")?;
-    prefer(id)?;
+    prefer(id, RECEIVER)?;
     Ok(Thread { id })
 }
 
@@ -72,13 +72,18 @@ impl Thread {
     }
 }
 
-/// Has others on the machine wait for that thread, as they would for a softirq.
+/// How much a receiving thread is preferred: others wait for it, as they would for a softirq.
+const RECEIVER: i8 = -20;
+/// The same of a generator: before everybody but the receivers.
+pub(crate) const GENERATOR: i8 = -10;
+
+/// Has others on the machine wait for that thread, by its niceness.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(crate) fn prefer(id: i32) -> Result<()> {
+pub(crate) fn prefer(id: i32, niceness: i8) -> Result<()> {
     let mut command = Command::new("renice");
-    let output = command.args(["-n", "-20", "-p", &id.to_string()]).output();
+    let output = command.args(["-n", &niceness.to_string(), "-p", &id.to_string()]).output();
     let output = output.context("starting renice (bsdutils)")?;
     let complaint = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "thread {id} is not preferred: {complaint}");

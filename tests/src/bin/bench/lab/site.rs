@@ -63,11 +63,12 @@ impl Turn {
         self.busy.as_secs_f64() * 1e9 / count(self.received)
     }
 
-    /// Whether nearly all frames were received, and what was received arrived.
+    /// Whether nearly all frames were received, and nearly all of those arrived: rings that overflow
+    /// while somebody else has a CPU lose dozens at once.
     fn passed_nearly_all(&self) -> bool {
         let [sent, arrived] =
             [self.sent.frames, self.arrived].map(|kinds| kinds.iter().sum::<u64>());
-        self.received * 10 >= sent * 9 && arrived * 100 >= self.received * 97
+        self.received * 10 >= sent * 8 && arrived * 10 >= self.received * 9
     }
 
     /// Millions of packets that it received in a second.
@@ -161,8 +162,8 @@ impl Site {
         self.send(way, stream, frames)
     }
 
-    /// Opens the flows, has them answered, and checks that answers get through. A ring that
-    /// overflows while somebody else has the CPU loses some, so blocks are gone through again.
+    /// Opens the flows, has them answered, and checks that answers get through. Packets that get
+    /// lost were not all of the same flows, so blocks are gone through at least twice.
     fn fill(&mut self) -> Result<()> {
         let (mut first, mut interval_ns) = (0, CAREFUL_INTERVAL_NS);
         while first < self.flows {
@@ -173,14 +174,12 @@ impl Site {
                     let stream = Stream { interval_ns, ..only(live_in_order(way, first, flows)) };
                     self.send(way, &stream, flows)
                 };
-                for way in [Way::Out, Way::In, Way::Out] {
-                    send(way)?;
-                }
+                send(Way::Out)?;
                 let turn = send(Way::In)?;
-                if turn.passed_nearly_all() {
+                tries += 1;
+                if tries > 1 && turn.passed_nearly_all() {
                     break;
                 }
-                tries += 1;
                 ensure!(tries < TRIES, "answers do not get in: {turn:?}");
                 interval_ns = SLOWEST_INTERVAL_NS.min(interval_ns * 2);
             }

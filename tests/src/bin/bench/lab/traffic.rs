@@ -7,7 +7,10 @@ use tests::{
     topology::{INSIDE, OUTSIDE, ROUTER_MAC, UPLINK_MAC},
 };
 
-use super::stream::{FRAME_BYTES, FRAME_WORDS, INSIDE_PORT, Kind, OUTSIDE_PORT, Stream};
+use super::stream::{
+    DESTINATION_OFFSET, FRAME_BYTES, FRAME_WORDS, INSIDE_PORT, Kind, OUTSIDE_PORT, SOURCE_OFFSET,
+    Stream,
+};
 
 /// The inside host and the gateway's interface towards it, as the lab numbers them.
 const INSIDE_MAC: [u8; 6] = [0x02, 0x77, 0, 0, 0, 0x11];
@@ -44,7 +47,7 @@ impl Unsolicited {
             Self::Udp => packet.udp(OUTSIDE_PORT, INSIDE_PORT).payload(&DATA),
             Self::TcpSyn => packet.tcp(OUTSIDE_PORT, INSIDE_PORT, flag::SYN),
         };
-        kind(&packet.macs(ROUTER_MAC, UPLINK_MAC), 0, SOURCES)
+        kind(&packet.macs(ROUTER_MAC, UPLINK_MAC), Way::In, 0, SOURCES)
     }
 }
 
@@ -87,11 +90,8 @@ fn live_from(way: Way, first: u32, flows: u32) -> Kind {
     let outbound = Packet::ip(INSIDE.v6, numbered(OUTSIDE.v6)).udp(inside_port, OUTSIDE_PORT);
     let outbound = outbound.payload(&DATA);
     match way {
-        Way::In => kind(&outbound.mirror().macs(ROUTER_MAC, UPLINK_MAC), first, flows),
-        Way::Out => {
-            let kind = kind(&outbound.macs(INSIDE_MAC, GATEWAY_MAC), first, flows);
-            Kind { in_destination: 1, ..kind }
-        }
+        Way::In => kind(&outbound.mirror().macs(ROUTER_MAC, UPLINK_MAC), way, first, flows),
+        Way::Out => kind(&outbound.macs(INSIDE_MAC, GATEWAY_MAC), way, first, flows),
     }
 }
 
@@ -100,9 +100,15 @@ fn numbered(network: Ipv6Addr) -> Ipv6Addr {
     Ipv6Addr::from_bits(network.to_bits() >> 64 << 64 | NUMBER_ZERO)
 }
 
-fn kind(packet: &Packet, first: u32, numbers: u32) -> Kind {
+fn kind(packet: &Packet, way: Way, first: u32, numbers: u32) -> Kind {
     let frame = packet.frame();
     assert_eq!(frame.len(), FRAME_BYTES, "the generator writes frames of this length");
+    // The outside host has the number.
+    let (in_destination, offset) = match way {
+        Way::In => (0, SOURCE_OFFSET),
+        Way::Out => (1, DESTINATION_OFFSET),
+    };
+    assert_eq!(frame[offset..offset + 8], [0, 0, 0, 0, 255, 255, 255, 255], "the number 0");
     let (words, tail) = frame.as_chunks::<8>();
     let words: Vec<u64> = words.iter().map(|word| u64::from_ne_bytes(*word)).collect();
     let tail = <[u8; 2]>::try_from(tail).expect("two bytes follow the words");
@@ -112,6 +118,6 @@ fn kind(packet: &Packet, first: u32, numbers: u32) -> Kind {
         first,
         numbers,
         in_order: 0,
-        in_destination: 0,
+        in_destination,
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Options {
     #[arg(value_parser = value_parser!(u32).range(1_000..=16_000_000))]
     flows: Vec<u32>,
     /// How many passes are measured
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = 1)]
     #[arg(value_parser = value_parser!(u32).range(1..=100))]
     passes: u32,
 }

@@ -25,13 +25,17 @@ use transfer::Direction;
 #[derive(clap::Args)]
 pub(crate) struct Options {
     /// How often each firewall has its turn
-    #[arg(long, value_name = "N", default_value_t = 5)]
+    #[arg(long, value_name = "N", default_value_t = 3)]
     #[arg(value_parser = value_parser!(u32).range(1..))]
     rounds: u32,
     /// How long one transfer is measured
-    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
     #[arg(value_parser = value_parser!(u64).range(1..=600))]
     secs: u64,
+    /// How many connections share the way
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 8])]
+    #[arg(value_parser = value_parser!(u32).range(1..=64))]
+    streams: Vec<u32>,
     /// With which offloads of the labs' interfaces
     #[arg(long, value_name = "WHICH", value_enum, default_value_t = Choice::Both)]
     offloads: Choice,
@@ -52,8 +56,8 @@ enum Choice {
 struct Site {
     firewall: Firewall,
     lab: Lab,
-    /// Gigabits per second in each round, by direction.
-    gigabits: [Vec<f64>; Direction::ALL.len()],
+    /// Gigabits per second in each round, by direction and number of connections.
+    gigabits: [Vec<Vec<f64>>; Direction::ALL.len()],
     /// Keeps the firewall in place.
     _installed: Installed,
 }
@@ -77,7 +81,7 @@ fn measure(options: &Options, offloads: bool) -> Result<Table> {
     eprintln!("throughput: making a lab for each of {} firewalls", Firewall::TRANSFER.len());
     let mut sites = Firewall::TRANSFER
         .into_iter()
-        .map(|firewall| Site::new(firewall, offloads))
+        .map(|firewall| Site::new(firewall, options, offloads))
         .collect::<Result<Vec<_>>>()?;
     for round in 0..options.rounds as usize {
         eprintln!(
@@ -91,11 +95,13 @@ fn measure(options: &Options, offloads: bool) -> Result<Table> {
             let index = (round + place) % sites.len();
             let site = &mut sites[index];
             for (direction, gigabits) in Direction::ALL.into_iter().zip(&mut site.gigabits) {
-                let rate = transfer::gigabits_per_sec(&site.lab, direction, options.secs)
-                    .with_context(|| {
+                for (&streams, gigabits) in options.streams.iter().zip(gigabits) {
+                    let rate =
+                        transfer::gigabits_per_sec(&site.lab, direction, streams, options.secs);
+                    gigabits.push(rate.with_context(|| {
                         format!("{} with {}", direction.name(), site.firewall.name())
-                    })?;
-                gigabits.push(rate);
+                    })?);
+                }
             }
         }
     }
@@ -106,7 +112,7 @@ fn measure(options: &Options, offloads: bool) -> Result<Table> {
 }
 
 impl Site {
-    fn new(firewall: Firewall, offloads: bool) -> Result<Self> {
+    fn new(firewall: Firewall, options: &Options, offloads: bool) -> Result<Self> {
         let lab = Lab::with(topology::Options { offloads, ..topology::Options::default() });
         let installed =
             firewall.install(&lab).with_context(|| format!("installing {}", firewall.name()))?;
@@ -117,7 +123,7 @@ impl Site {
         let site = Self {
             firewall,
             lab,
-            gigabits: Direction::ALL.map(|_| Vec::new()),
+            gigabits: Direction::ALL.map(|_| vec![Vec::new(); options.streams.len()]),
             _installed: installed,
         };
         site.check().with_context(|| format!("checking {}", firewall.name()))?;
@@ -140,19 +146,22 @@ impl Site {
 fn table(sites: &[Site], options: &Options, offloads: bool) -> Table {
     let mut rows = Vec::new();
     for (index, direction) in Direction::ALL.into_iter().enumerate() {
-        let base = |firewall: Firewall| {
-            let site = sites.iter().find(|site| site.firewall == firewall);
-            &site.expect("every firewall has a site").gigabits[index]
-        };
-        for site in sites {
-            let gigabits = &site.gigabits[index];
-            rows.push(vec![
-                direction.name().to_owned(),
-                site.firewall.name().to_owned(),
-                format!("{:.2}", Spread::of(gigabits.iter().copied())),
-                format!("{:.2}", Spread::of_ratios(gigabits, base(Firewall::None))),
-                format!("{:.2}", Spread::of_ratios(gigabits, base(Firewall::Nftables))),
-            ]);
+        for (place, streams) in options.streams.iter().enumerate() {
+            let base = |firewall: Firewall| {
+                let site = sites.iter().find(|site| site.firewall == firewall);
+                &site.expect("every firewall has a site").gigabits[index][place]
+            };
+            for site in sites {
+                let gigabits = &site.gigabits[index][place];
+                rows.push(vec![
+                    direction.name().to_owned(),
+                    streams.to_string(),
+                    site.firewall.name().to_owned(),
+                    format!("{:.2}", Spread::of(gigabits.iter().copied())),
+                    format!("{:.2}", Spread::of_ratios(gigabits, base(Firewall::None))),
+                    format!("{:.2}", Spread::of_ratios(gigabits, base(Firewall::Nftables))),
+                ]);
+            }
         }
     }
     Table {
@@ -163,7 +172,7 @@ fn table(sites: &[Site], options: &Options, offloads: bool) -> Table {
         },
         notes: vec![
             format!(
-                "One IPv6 connection that inside opens, inside – gateway – router – outside in \
+                "IPv6 connections that inside opens, inside – gateway – router – outside in \
                  network namespaces joined by veths: median [min – max] of {} interleaved rounds \
                  of {} s, and ratios taken within each round. Sender and receiver share the \
                  machine's CPUs with the gateway.",
@@ -186,6 +195,7 @@ fn table(sites: &[Site], options: &Options, offloads: bool) -> Table {
         ],
         columns: vec![
             Column::Words("direction"),
+            Column::Numbers("connections"),
             Column::Words("firewall"),
             Column::Numbers("Gbit/s"),
             Column::Numbers("to no firewall"),

@@ -1,4 +1,4 @@
-//! One TCP connection at full speed.
+//! TCP connections at full speed.
 
 use std::{
     io::{Read as _, Write as _},
@@ -7,16 +7,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use gateway_common::tuple::Family;
-use nix::{
-    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
-    unistd::Pid,
-};
 use tests::{
     topology::{Lab, OUTSIDE},
     wait::PATIENCE,
 };
+
+use crate::cpu;
 
 const PORT: u16 = 5201;
 /// How much one system call hands over.
@@ -44,42 +42,56 @@ impl Direction {
     }
 }
 
-/// Sends for `secs` seconds after the warm-up and returns what arrived, in gigabits per second.
+/// Sends over so many connections for `secs` seconds after the warm-up and returns what arrived on
+/// all of them, in gigabits per second.
 ///
 /// # Errors
 /// If there is no connection, or nothing arrives.
-pub(super) fn gigabits_per_sec(lab: &Lab, direction: Direction, secs: u64) -> Result<f64> {
-    let (inside, outside) = connect(lab)?;
-    let (source, sink) = match direction {
-        Direction::Download => (outside, inside),
-        Direction::Upload => (inside, outside),
-    };
-    // Sender and receiver on CPUs of their own, always the same ones: moving about would be
+pub(super) fn gigabits_per_sec(
+    lab: &Lab,
+    direction: Direction,
+    streams: u32,
+    secs: u64,
+) -> Result<f64> {
+    let address = OUTSIDE.port(Family::Ipv6, PORT);
+    let listener = lab.outside.run(|| TcpListener::bind(address)).context("listening outside")?;
+    let ends = (0..streams).map(|_| connect(lab, &listener)).collect::<Result<Vec<_>>>()?;
+    // Senders and receivers on CPUs of their own, always the same ones: moving about would be
     // most of the spread.
-    let [first, last] = ends()?;
+    let (first, last) = (cpu::first()?, cpu::last()?);
     thread::scope(|scope| {
-        let sender = scope.spawn(move || -> Result<()> {
-            sched_setaffinity(Pid::from_raw(0), &first)?;
-            send(source);
-            Ok(())
-        });
-        let receiver = scope.spawn(move || -> Result<f64> {
-            sched_setaffinity(Pid::from_raw(0), &last)?;
-            let rate = receive(&sink, Duration::from_secs(secs));
-            // Ends the sender too.
-            _ = sink.shutdown(Shutdown::Both);
-            rate
-        });
-        let rate = receiver.join().expect("the receiver returns errors");
-        sender.join().expect("the sender returns errors")?;
-        rate
+        let mut transfers = Vec::new();
+        for (inside, outside) in ends {
+            let (source, sink) = match direction {
+                Direction::Download => (outside, inside),
+                Direction::Upload => (inside, outside),
+            };
+            let sender = scope.spawn(move || -> Result<()> {
+                cpu::stay_on(first)?;
+                send(source);
+                Ok(())
+            });
+            let receiver = scope.spawn(move || -> Result<f64> {
+                cpu::stay_on(last)?;
+                let rate = receive(&sink, Duration::from_secs(secs));
+                // Ends the sender too.
+                _ = sink.shutdown(Shutdown::Both);
+                rate
+            });
+            transfers.push((sender, receiver));
+        }
+        let mut total = 0.0;
+        for (sender, receiver) in transfers {
+            total += receiver.join().expect("the receiver returns errors")?;
+            sender.join().expect("the sender returns errors")?;
+        }
+        Ok(total)
     })
 }
 
 /// The two ends of a connection that inside opened.
-fn connect(lab: &Lab) -> Result<(TcpStream, TcpStream)> {
+fn connect(lab: &Lab, listener: &TcpListener) -> Result<(TcpStream, TcpStream)> {
     let address = OUTSIDE.port(Family::Ipv6, PORT);
-    let listener = lab.outside.run(|| TcpListener::bind(address)).context("listening outside")?;
     let inside = lab
         .inside
         .run(|| TcpStream::connect_timeout(&address, PATIENCE))
@@ -116,20 +128,4 @@ fn receive(mut sink: &TcpStream, measured: Duration) -> Result<f64> {
             return Ok(gigabits / elapsed.as_secs_f64());
         }
     }
-}
-
-/// The first and the last CPU that this process may use; on a small machine the same one.
-fn ends() -> Result<[CpuSet; 2]> {
-    let allowed = sched_getaffinity(Pid::from_raw(0)).context("asking for the allowed CPUs")?;
-    let cpus: Vec<usize> =
-        (0..CpuSet::count()).filter(|&cpu| allowed.is_set(cpu) == Ok(true)).collect();
-    let (Some(&first), Some(&last)) = (cpus.first(), cpus.last()) else {
-        bail!("no CPU is allowed");
-    };
-    let only = |cpu| -> Result<CpuSet> {
-        let mut set = CpuSet::new();
-        set.set(cpu)?;
-        Ok(set)
-    };
-    Ok([only(first)?, only(last)?])
 }
