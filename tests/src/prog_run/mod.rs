@@ -168,12 +168,13 @@ impl Programs {
     /// Never: all programs were loaded.
     #[must_use]
     pub fn program_fd(&self, program: Program) -> &ProgramFd {
-        let loaded = match self.ebpf.program(program.name()).expect("the object has all programs") {
-            AyaProgram::Xdp(program) => program.fd(),
-            AyaProgram::SchedClassifier(program) => program.fd(),
-            other => panic!("{program:?} is a {other:?}"),
+        let loaded = self.ebpf.program(program.name()).expect("the object has all programs");
+        let fd = if let AyaProgram::Xdp(program) = loaded {
+            program.fd()
+        } else {
+            <&SchedClassifier>::try_from(loaded).expect("XDP or TC").fd()
         };
-        loaded.expect("all programs were loaded")
+        fd.expect("all programs were loaded")
     }
 
     /// How many packets met this reason so far.

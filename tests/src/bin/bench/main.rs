@@ -34,7 +34,7 @@ use std::{
 };
 
 use anyhow::{Result, anyhow};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, error::ErrorKind};
 use nix::unistd::geteuid;
 
 use tests::interrupt;
@@ -54,8 +54,8 @@ struct Cli {
     /// the workspace)
     #[arg(long, global = true, value_name = "DIR")]
     markdown: Option<PathBuf>,
-    /// Few and short rounds, and small tables: whether all of it works, not what it costs
-    #[arg(long, global = true)]
+    /// Without a command: few and short rounds, and small tables, to see whether all of it works
+    #[arg(long)]
     quick: bool,
     #[command(subcommand)]
     command: Option<Command>,
@@ -87,6 +87,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    if cli.quick && cli.command.is_some() {
+        let message = "--quick runs all benchmarks: give one its own options instead";
+        Cli::command().error(ErrorKind::ArgumentConflict, message).exit();
+    }
     if !geteuid().is_root() {
         eprintln!("error: network namespaces and BPF need root: run this as root, or with sudo");
         return ExitCode::FAILURE;
@@ -109,12 +113,11 @@ fn run(cli: &Cli) -> Result<()> {
     let machine = Machine::look()?;
     println!("{}", machine.plain());
     let all;
-    let commands = match &cli.command {
-        Some(command) => slice::from_ref(command),
-        None => {
-            all = Command::all(cli.quick)?;
-            &all[..]
-        }
+    let commands = if let Some(command) = &cli.command {
+        slice::from_ref(command)
+    } else {
+        all = Command::all(cli.quick)?;
+        &all[..]
     };
     for command in commands {
         let started = Instant::now();

@@ -133,7 +133,7 @@ impl Plot {
         for value in across.ticks() {
             let x = left + across.along(value);
             writeln!(svg, "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/>")?;
-            write_text(svg, "middle", x, bottom + 18.0, &thousands(value))?;
+            write_text(svg, "middle", x, bottom + 18.0, &short(value))?;
         }
         write_text(svg, "middle", middle, TOP - 8.0, panel.title)?;
         write_text(svg, "middle", middle, HEIGHT - 12.0, self.x)?;
@@ -156,6 +156,17 @@ pub(crate) fn write_text(
     text: &str,
 ) -> fmt::Result {
     writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{text}</text>")
+}
+
+/// A power of ten with its prefix: panels stand close to each other.
+fn short(value: f64) -> String {
+    if value >= 1e6 {
+        format!("{}M", thousands(value / 1e6))
+    } else if value >= 1e3 {
+        format!("{}k", thousands(value / 1e3))
+    } else {
+        thousands(value)
+    }
 }
 
 impl Decades {
@@ -201,6 +212,12 @@ mod tests {
         let ticks: Vec<_> = decades.ticks().map(thousands).collect();
         assert_eq!(ticks, ["10", "100", "1,000", "10,000"]);
         assert_eq!(Decades::around([1.0].into_iter()), Decades { first: 0.0, last: 1.0 });
+    }
+
+    #[test]
+    fn large_numbers_are_short_below_an_axis() {
+        let all = [1.0, 100.0, 1_000.0, 100_000.0, 10_000_000.0].map(short);
+        assert_eq!(all, ["1", "100", "1k", "100k", "10M"]);
     }
 
     #[test]

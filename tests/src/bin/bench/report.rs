@@ -37,8 +37,11 @@ impl Table {
 
     /// A section of a document.
     pub(crate) fn markdown(&self) -> String {
-        let pictures: String =
-            self.pictures.iter().map(|picture| format!("{}\n\n", picture.markdown())).collect();
+        let mut pictures = String::new();
+        for picture in &self.pictures {
+            pictures.push_str(&picture.markdown());
+            pictures.push_str("\n\n");
+        }
         format!(
             "## {}\n\n{}\n\n{}{}\n",
             self.title,

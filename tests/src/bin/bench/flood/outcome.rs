@@ -1,7 +1,5 @@
 //! What was measured, as a table and as a picture.
 
-use tests::eigw::Hook;
-
 use super::{Options, STATEFUL, STATELESS, Series, Subject};
 use crate::{
     bars::{Bar, Bars, Group},
@@ -90,7 +88,11 @@ fn row(subjects: &[Subject], subject: &Subject, index: usize) -> Vec<String> {
 fn bars(subjects: &[Subject], options: &Options, index: usize, kind: Unsolicited) -> Bars {
     let bar = |firewall: Firewall, flows: u32, name: String| {
         let ns = &of(subjects, firewall, flows)[index].packet_ns;
-        Bar { name, spread: Spread::of(ns.iter().copied()), highlighted: is_ours(firewall) }
+        Bar {
+            name,
+            spread: Spread::of(ns.iter().copied()),
+            highlighted: matches!(firewall, Firewall::Eigw(_)),
+        }
     };
     let stateless = STATELESS.map(|firewall| bar(firewall, 0, firewall.name().to_owned())).into();
     let mut groups = vec![Group { name: "without state".to_owned(), bars: stateless }];
@@ -104,10 +106,6 @@ fn bars(subjects: &[Subject], options: &Options, index: usize, kind: Unsolicited
         Unsolicited::TcpSyn => ("flood-syn.svg", "An unsolicited TCP SYN, end to end"),
     };
     Bars { file, title, unit: "ns of the gateway's CPU time per packet; shorter is better", groups }
-}
-
-const fn is_ours(firewall: Firewall) -> bool {
-    matches!(firewall, Firewall::Eigw(Hook::Xdp | Hook::Tc | Hook::XdpGeneric))
 }
 
 fn of(subjects: &[Subject], firewall: Firewall, flows: u32) -> &[Series] {

@@ -111,7 +111,7 @@ impl Subject {
 
 /// Nothing but the flood.
 fn flood(rate: u32) -> Stream {
-    let interval_ns = if rate == 0 { 0 } else { u64::from(1_000_000_000 / rate) };
+    let interval_ns = 1_000_000_000_u32.checked_div(rate).unwrap_or(0).into();
     let mut stream = Stream { interval_ns, ..Stream::default() };
     stream.kinds[0] = Unsolicited::Udp.kind();
     stream

@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
+    fs::{self, File},
     path::PathBuf,
     process::{Command, Stdio},
     time::Duration,
@@ -13,10 +13,14 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use nix::{
+    fcntl::{Flock, FlockArg},
     sched::{CpuSet, sched_setaffinity},
     unistd::Pid,
 };
 use tests::{netns::Netns, wait};
+
+/// What the lock is on; it is there whenever a namespace is.
+const NAMESPACES: &str = "/run/netns";
 
 /// The thread that receives on an interface.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +37,9 @@ pub(crate) fn on_cpu(host: &Netns, interface: &str, cpu: usize) -> Result<Thread
     let mut command = Command::new("ethtool");
     let output = host.output(command.args(["-K", interface, "gro", "on"]))?;
     ensure!(output.status.success(), "switching receive offload of {interface} on failed");
+    // The new thread is found by comparison, which nobody else may disturb: one of us at a time.
+    let directory = File::open(NAMESPACES).with_context(|| format!("opening {NAMESPACES}"))?;
+    let _lock = Flock::lock(directory, FlockArg::LockExclusive).map_err(|(_, error)| error)?;
     let before = threads(interface)?;
     write_setting(host, interface)?;
     let mut new = threads(interface)?.difference(&before).copied().collect::<Vec<_>>();

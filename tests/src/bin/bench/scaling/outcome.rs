@@ -1,6 +1,12 @@
 //! What was measured, as a table and as a picture.
 
-use super::{Measured, Options, stage::Case};
+use super::{
+    Measured, Options,
+    stage::{
+        Case,
+        Spread::{Any, One},
+    },
+};
 use crate::{
     plot::{Line, Panel, Plot},
     report::{Column, Table, thousands},
@@ -65,7 +71,6 @@ fn plot(measured: &[Measured]) -> Plot {
         let points = measured.iter().filter(|measured| measured.flows > 0).map(point);
         Line { name, points: points.collect() }
     };
-    use super::stage::Spread::{Any, One};
     let panel = |title, spread| Panel {
         title,
         lines: vec![

@@ -24,9 +24,9 @@ const QUESTION: [u8; 32] = [0x5a; 32];
 /// Percentiles of a turn, in microseconds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RoundTrips {
-    pub(super) p10_us: f64,
-    pub(super) p50_us: f64,
-    pub(super) p99_us: f64,
+    pub(super) p10: f64,
+    pub(super) p50: f64,
+    pub(super) p99: f64,
 }
 
 /// Asks and awaits an answer, so many times.
@@ -51,7 +51,7 @@ pub(super) fn round_trips(lab: &Lab, number: u32) -> Result<RoundTrips> {
     })?;
     micros.sort_by(f64::total_cmp);
     let percentile = |percent: usize| micros[(micros.len() - 1) * percent / 100];
-    Ok(RoundTrips { p10_us: percentile(10), p50_us: percentile(50), p99_us: percentile(99) })
+    Ok(RoundTrips { p10: percentile(10), p50: percentile(50), p99: percentile(99) })
 }
 
 fn answer(socket: &UdpSocket, cpu: usize) -> Result<()> {

@@ -96,7 +96,7 @@ fn base(sites: &[Site], firewall: Firewall) -> &Site {
 fn round_trips(sites: &[Site], options: &Options) -> Table {
     let none = base(sites, Firewall::None);
     let row = |site: &Site| {
-        let of: [fn(&RoundTrips) -> f64; 3] = [|t| t.p10_us, |t| t.p50_us, |t| t.p99_us];
+        let of: [fn(&RoundTrips) -> f64; 3] = [|t| t.p10, |t| t.p50, |t| t.p99];
         let mut row = vec![site.firewall.name().to_owned()];
         row.extend(of.map(|of| format!("{:.1}", Spread::of(site.micros(of)))));
         let added = of.map(|of| Spread::of_differences(&site.micros(of), &none.micros(of)));
@@ -106,7 +106,7 @@ fn round_trips(sites: &[Site], options: &Options) -> Table {
     let title = "Round trips of a UDP datagram";
     let bar = |site: &Site| Bar {
         name: site.firewall.name().to_owned(),
-        spread: Spread::of(site.micros(|trips| trips.p50_us)),
+        spread: Spread::of(site.micros(|trips| trips.p50)),
         highlighted: matches!(site.firewall, Firewall::Eigw(_)),
     };
     let group = Group { name: "median".to_owned(), bars: sites.iter().map(bar).collect() };
