@@ -8,7 +8,11 @@ use std::{
 use nix::net::if_::if_nametoindex;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{netns::Netns, sys, wait::PATIENCE};
+use crate::{
+    netns::Netns,
+    sys,
+    wait::{PATIENCE, patient},
+};
 
 /// A packet socket on one interface.
 #[derive(Debug)]
@@ -68,7 +72,7 @@ impl Link {
         at_most: Duration,
         mut wanted: impl FnMut(&[u8]) -> bool,
     ) -> Option<Vec<u8>> {
-        let deadline = Instant::now() + at_most;
+        let deadline = Instant::now() + patient(at_most);
         let mut frame = vec![0; 1 << 17];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     topology::{Lab, UPLINK},
-    wait::PATIENCE,
+    wait::{PATIENCE, patient},
 };
 
 /// The gateway's name in the labs.
@@ -229,7 +229,7 @@ impl Lab {
     ) -> T {
         let before = self.packets(direction, reason);
         let result = provoke();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patient(PATIENCE);
         while self.packets(direction, reason) < before + packets {
             assert!(
                 Instant::now() < deadline,

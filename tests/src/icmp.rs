@@ -9,7 +9,10 @@ use std::{
 use gateway_common::tuple::Family;
 use socket2::{Domain, Protocol, Socket, Type};
 
-use crate::{netns::Netns, wait::PATIENCE};
+use crate::{
+    netns::Netns,
+    wait::{PATIENCE, patient},
+};
 
 /// How long an answer to a single probe may take. Short, because some probes must fail.
 pub const ANSWER_WITHIN: Duration = Duration::from_millis(500);
@@ -40,7 +43,7 @@ impl Pinger {
             IpAddr::V6(_) => (Domain::IPV6, Protocol::ICMPV6, 128),
         };
         let socket = host.run(|| Socket::new(domain, Type::DGRAM, Some(protocol)))?;
-        socket.set_read_timeout(Some(ANSWER_WITHIN))?;
+        socket.set_read_timeout(Some(patient(ANSWER_WITHIN)))?;
         socket.connect(&SocketAddr::new(to, 0).into())?;
         Ok(Self { socket, request_kind })
     }
@@ -131,7 +134,7 @@ impl Listener {
         let socket = host
             .run(|| Socket::new(domain, Type::RAW, Some(protocol)))
             .expect("root may open raw sockets");
-        socket.set_read_timeout(Some(PATIENCE)).expect("a timeout can be set");
+        socket.set_read_timeout(Some(patient(PATIENCE))).expect("a timeout can be set");
         Self { socket: socket.into(), family }
     }
 

@@ -19,7 +19,10 @@ use nix::{
 };
 use socket2::{Domain, Socket, Type};
 
-use crate::{netns::Netns, wait::PATIENCE};
+use crate::{
+    netns::Netns,
+    wait::{PATIENCE, patient},
+};
 
 /// A service on a host; it ends when this value goes away.
 pub struct Server {
@@ -45,8 +48,8 @@ impl Server {
             .unwrap_or_else(|error| panic!("listen on {address}: {error}"));
         Self::start(address, listener, move |listener| {
             let (stream, _) = listener.accept()?;
-            stream.set_read_timeout(Some(PATIENCE))?;
-            stream.set_write_timeout(Some(PATIENCE))?;
+            stream.set_read_timeout(Some(patient(PATIENCE)))?;
+            stream.set_write_timeout(Some(patient(PATIENCE)))?;
             let handler = handler.clone();
             // A connection that breaks is the client's to notice.
             thread::spawn(move || _ = handler(stream));
@@ -187,6 +190,7 @@ pub fn http_get(host: &Netns, server: SocketAddr, patience: Duration) -> io::Res
 /// # Errors
 /// If it is not established within `patience`.
 pub fn connect(host: &Netns, server: SocketAddr, patience: Duration) -> io::Result<TcpStream> {
+    let patience = patient(patience);
     let stream = host.run(|| TcpStream::connect_timeout(&server, patience))?;
     stream.set_read_timeout(Some(patience))?;
     stream.set_write_timeout(Some(patience))?;
@@ -207,6 +211,7 @@ pub fn connect_from(
     let socket = host.run(|| Socket::new(Domain::for_address(local), Type::STREAM, None))?;
     socket.set_reuse_address(true)?;
     socket.bind(&local.into())?;
+    let patience = patient(patience);
     socket.connect_timeout(&server.into(), patience)?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(patience))?;
@@ -257,7 +262,7 @@ pub fn udp_client(host: &Netns, peer: SocketAddr, patience: Duration) -> io::Res
         (std::net::Ipv6Addr::UNSPECIFIED, 0).into()
     };
     let socket = host.run(|| UdpSocket::bind(any))?;
-    socket.set_read_timeout(Some(patience))?;
+    socket.set_read_timeout(Some(patient(patience)))?;
     socket.connect(peer)?;
     Ok(socket)
 }
@@ -269,7 +274,7 @@ pub fn udp_client(host: &Netns, peer: SocketAddr, patience: Duration) -> io::Res
 /// If the address cannot be used, or the kernel has no route.
 pub fn udp_client_from(host: &Netns, local: SocketAddr, peer: SocketAddr) -> io::Result<UdpSocket> {
     let socket = host.run(|| UdpSocket::bind(local))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patient(PATIENCE)))?;
     socket.connect(peer)?;
     Ok(socket)
 }

@@ -15,7 +15,7 @@ use gateway_common::{
 };
 
 /// Everything that the programs remember, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct State {
     /// Counters that are not zero, in slot order.
     pub verdicts: Vec<(Direction, Reason, Counter)>,

@@ -201,7 +201,7 @@ impl Kernel {
     fn new() -> Self {
         static PROGRAMS: OnceLock<Mutex<Programs>> = OnceLock::new();
         let programs = PROGRAMS.get_or_init(|| {
-            Mutex::new(Programs::load_sized(&Config::new(TICKS_PER_SEC), FLOWS_MAX, FLOWS_MAX))
+            Mutex::new(Programs::load_small(&Config::new(TICKS_PER_SEC), FLOWS_MAX))
         });
         // A test that failed leaves nothing behind that the next one does not clear.
         let programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -263,7 +263,7 @@ impl Machine for Kernel {
         let half =
             |half: FlowHalf| FlowHalf { seen: back(half.seen), reset: back(half.reset), ..half };
         let State { flows, datagrams, peers, endpoints, openers, overflow, .. } =
-            self.programs.state();
+            self.programs.entries_of_all();
         for ((table, key), entry) in flows {
             let entry = FlowEntry {
                 outbound: half(entry.outbound),

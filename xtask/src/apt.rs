@@ -87,6 +87,43 @@ impl Apt {
         Ok(())
     }
 
+    /// Unpacks packages, with those that they need and this machine lacks, into `directory`
+    /// without installing any of them.
+    ///
+    /// # Errors
+    /// When we may not or cannot.
+    pub(crate) fn unpack_with_dependencies(
+        &mut self,
+        packages: &[&str],
+        directory: &Path,
+    ) -> Result<()> {
+        let list = packages.join(" ");
+        if find_program("apt-get").is_none() {
+            bail!("this machine has no apt-get; install what Debian calls {list}");
+        }
+        if self.check_only || !host::is_root() {
+            bail!("missing packages; run as root, or run as root: apt-get install {list}");
+        }
+        self.update()?;
+        let download = tempfile::tempdir().context("creating a directory for packages")?;
+        fs::create_dir(download.path().join("partial")).context("creating a directory")?;
+        let mut command = install_command(packages);
+        command
+            .args(["--download-only", "--option", "APT::Sandbox::User=root", "--option"])
+            .arg(format!("Dir::Cache::Archives={}", download.path().display()));
+        step(&format!("downloading packages, to unpack them: {list}"), command, None)?;
+        fs::create_dir_all(directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        for file in fs::read_dir(download.path()).context("reading a directory")? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "deb") {
+                let mut command = Command::new("dpkg-deb");
+                capture(command.arg("--extract").arg(file).arg(directory))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the package is installed or can be.
     pub(crate) fn offers(&mut self, package: &str) -> bool {
         if installed(package) {

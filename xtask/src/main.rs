@@ -10,6 +10,7 @@ mod build;
 mod crates;
 mod dist;
 mod host;
+mod kernels;
 mod linker;
 mod lint;
 mod probe;
@@ -46,6 +47,8 @@ enum Job {
     Build(build::Args),
     /// Make a Debian package and a tarball, and check them in a clean Debian root.
     Dist(dist::Args),
+    /// Run the tests that depend on the kernel on those of distributions, in emulated machines.
+    Kernels(kernels::Args),
     /// Run every test; part of them needs root.
     Test(test::Args),
     /// Check formatting, clippy on the host and on the BPF target, and the documentation.
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Job::Setup(args) => setup::run(&args).map(success),
         Job::Build(args) => build::run(&args).map(success),
         Job::Dist(args) => dist::run(&args).map(success),
+        Job::Kernels(args) => kernels::run(&args),
         Job::Test(args) => test::run(&args),
         Job::Lint => lint::run().map(success),
         Job::Audit(args) => audit::run(&args).map(success),

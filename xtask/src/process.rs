@@ -134,7 +134,7 @@ fn tail(log: &mut File) -> Result<String> {
 }
 
 /// Program and arguments, without the environment that `Debug` prints.
-fn brief(command: &Command) -> String {
+pub(crate) fn brief(command: &Command) -> String {
     let words: Vec<_> = std::iter::once(command.get_program())
         .chain(command.get_args())
         .map(|word| word.to_string_lossy())

@@ -73,6 +73,15 @@ impl Tally {
     }
 }
 
+/// How many tests a binary says have passed.
+pub(crate) fn passed(output: &str) -> u32 {
+    output
+        .lines()
+        .filter_map(|line| line.strip_prefix("test result: "))
+        .map(|it| count(it, "passed"))
+        .sum()
+}
+
 /// Reads cargo's announcement: `Running unittests src/lib.rs (target/debug/deps/x-0123)` or
 /// `Running tests/cli.rs (...)` or `Doc-tests x`.
 fn suite_name(line: &str) -> Option<String> {

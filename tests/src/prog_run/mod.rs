@@ -10,6 +10,8 @@ mod records;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use aya::{
     Ebpf, EbpfLoader, Pod, TestRun as _, TestRunOptions, TestRunResult,
     maps::{Array, HashMap as BpfHashMap, Map, MapData, MapError, PerCpuArray},
@@ -110,8 +112,30 @@ impl Programs {
     /// Without root, or if the kernel refuses the object.
     #[must_use]
     pub fn load_unconfigured(half_open_max: u32, established_max: u32) -> Self {
+        Self::load_with(half_open_max, established_max, &mut EbpfLoader::new())
+    }
+
+    /// Loads all programs for few flows, and with no more room for anything else: reading
+    /// [`state`](Self::state) takes as long as the maps are large, also when they are empty.
+    ///
+    /// # Panics
+    /// Without root, or if the kernel refuses the object.
+    #[must_use]
+    pub fn load_small(config: &Config, flows_max: u32) -> Self {
+        /// Enough for a few hosts on each CPU: these tables forget the oldest entries by CPU.
+        const ENTRIES: u32 = 4_096;
+        let mut loader = EbpfLoader::new();
+        for map in [name::DATAGRAMS, name::PEERS, name::OPENERS, name::HOLDERS, name::ENDPOINTS] {
+            loader.map_max_entries(map, ENTRIES);
+        }
+        let mut programs = Self::load_with(flows_max, flows_max, &mut loader);
+        programs.configure(config);
+        programs
+    }
+
+    fn load_with(half_open_max: u32, established_max: u32, loader: &mut EbpfLoader<'_>) -> Self {
         require_root();
-        let mut ebpf = EbpfLoader::new()
+        let mut ebpf = loader
             .map_max_entries(name::HALF_OPEN, half_open_max)
             .map_max_entries(name::ESTABLISHED, established_max)
             .map_max_entries(name::OVERFLOW, half_open_max)
@@ -132,6 +156,22 @@ impl Programs {
         let mut presence = presence(&ebpf);
         presence.choose_secret().expect("nothing was opened yet");
         Self { ebpf, policies, presence, records }
+    }
+
+    /// How many instructions the verifier looked at for each program, by its name.
+    ///
+    /// # Panics
+    /// If the kernel does not tell.
+    #[must_use]
+    pub fn verified_instructions(&self) -> BTreeMap<&str, u32> {
+        let count = |program: &AyaProgram| {
+            let info = match program {
+                AyaProgram::Xdp(program) => program.info(),
+                other => <&SchedClassifier>::try_from(other).expect("XDP or TC").info(),
+            };
+            info.expect("the program is loaded").verified_instruction_count().unwrap_or(0)
+        };
+        self.ebpf.programs().map(|(name, program)| (name, count(program))).collect()
     }
 
     /// Puts a configuration in force.
@@ -233,14 +273,29 @@ impl Programs {
     /// If a map cannot be read.
     #[must_use]
     pub fn state(&self) -> State {
+        State {
+            verdicts: self.verdicts(),
+            events: self.events(),
+            hits: self.hits(),
+            records: self.records.all(),
+            ends: self.array(name::RECORDS_WRITTEN).get(&0, 0).expect("there is one"),
+            ..self.entries_of_all()
+        }
+    }
+
+    /// What programs remember in entries that come and go, which is all that has times besides
+    /// records and hits.
+    ///
+    /// # Panics
+    /// If a map cannot be read.
+    #[must_use]
+    pub fn entries_of_all(&self) -> State {
         let tables = [(Table::HalfOpen, name::HALF_OPEN), (Table::Established, name::ESTABLISHED)];
         let flows = tables.into_iter().flat_map(|(table, map)| {
             self.entries::<FlowKey, FlowEntry>(map).map(move |(key, entry)| ((table, key), entry))
         });
         let overflow_taken = self.overflow_taken();
         State {
-            verdicts: self.verdicts(),
-            events: self.events(),
             flows: flows.collect(),
             datagrams: self.entries(name::DATAGRAMS).collect(),
             peers: self.entries(name::PEERS).collect(),
@@ -248,10 +303,8 @@ impl Programs {
             holders: self.entries(name::HOLDERS).collect(),
             overflow: self.overflow(overflow_taken),
             overflow_taken,
-            hits: self.hits(),
             endpoints: self.entries(name::ENDPOINTS).collect(),
-            records: self.records.all(),
-            ends: self.array(name::RECORDS_WRITTEN).get(&0, 0).expect("there is one"),
+            ..State::default()
         }
     }
 

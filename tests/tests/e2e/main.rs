@@ -14,6 +14,7 @@ mod fragments;
 mod lifecycle;
 mod link;
 mod lockout;
+mod machine;
 mod offloads;
 mod path;
 mod policy;

@@ -1,13 +1,17 @@
-//! Tagged frames. The kernel here may have no VLAN devices, so both ends write their own.
+//! Tagged frames. The kernel here may have no VLAN devices, so both ends write their own, but for
+//! the test that is about such devices.
+
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde_json::json;
 use tests::{
-    address::FAMILIES,
+    address::{Dual, FAMILIES},
     capture::Link,
-    eigw::Hook,
+    eigw::{Hook, NAME},
     packet::{PROVIDER_TAG, Packet, flag},
+    socket,
     topology::{GATEWAY, Lab, OUTSIDE, ROUTER_MAC, UPLINK_MAC},
-    wait,
+    wait::{self, PATIENCE},
 };
 
 use crate::in_every_hook;
@@ -75,5 +79,53 @@ fn tags_hide_nothing(hook: Hook) {
         lab.expect_drops("vlan-depth", 1, || {
             router.send(&syn().tag(PROVIDER_TAG, 20).vlan(10).vlan(5).frame());
         });
+    }
+}
+
+/// E6: connections of a VLAN device belong to its VLAN where the uplink carries it, and to none where
+/// the device is the uplink itself, which takes what hooks such a device has. Unasked, nothing
+/// comes in either way.
+#[test]
+#[ignore = "needs VLAN devices, which not every kernel has: `cargo xtask kernels` runs it"]
+fn a_vlan_device_is_protected_and_so_is_what_carries_it() {
+    const HERE: Dual = dual(1);
+    const THERE: Dual = dual(2);
+    let lab = Lab::new();
+    for (host, below, at) in [(&lab.gateway, "uplink", HERE), (&lab.router, "gateway", THERE)] {
+        host.ip(&format!(
+            "link add link {below} name tagged type vlan id 10\n\
+             link set tagged up\n\
+             address add {}/24 dev tagged\n\
+             address add {}/64 dev tagged nodad\n",
+            at.v4, at.v6
+        ));
+    }
+    let _services = FAMILIES.map(|family| socket::tcp_echo(&lab.router, THERE.port(family, 7)));
+    let private = FAMILIES.map(|family| socket::udp_echo(&lab.gateway, HERE.port(family, 9)));
+    let carrier: &[&str] = &["attach", "--uplink", "uplink", "--name", NAME, "--hook", "tc"];
+    let device: &[&str] = &["attach", "--uplink", "tagged", "--name", NAME];
+    for (attach, vlan) in [(carrier, json!(10)), (device, json!(null))] {
+        lab.eigw(attach).success();
+        for (family, service) in FAMILIES.into_iter().zip(&private) {
+            let server = THERE.port(family, 7);
+            let echoed = socket::tcp_exchange(&lab.gateway, server, b"tagged", PATIENCE);
+            assert_eq!(echoed.expect("TCP"), b"tagged", "{attach:?}");
+            lab.expect_drops("no-flow", 1, || {
+                let stranger = socket::udp_client(&lab.router, HERE.port(family, 9), PATIENCE);
+                stranger.expect("a socket").send(b"now?").expect("sent");
+            });
+            assert_eq!(service.served(), 0, "{attach:?}");
+        }
+        let flows = lab.flows();
+        assert!(flows.len() >= 2 && flows.iter().all(|flow| flow["vlan"] == vlan), "{flows:#?}");
+        lab.detach();
+    }
+}
+
+/// Addresses of the VLAN, of which the host part is this.
+const fn dual(host: u8) -> Dual {
+    Dual {
+        v4: Ipv4Addr::new(10, 77, 10, host),
+        v6: Ipv6Addr::new(0x2a00, 1, 0, 0x10, 0, 0, 0, host as u16),
     }
 }
