@@ -216,7 +216,7 @@ fn acquisition(dump: &str) -> String {
             && !line.starts_with("Acquire::Changelogs")
             && !line.ends_with("\"\";")
     };
-    dump.lines().filter(is_wanted).map(|line| format!("{line}\n")).collect()
+    dump.lines().filter(is_wanted).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Refuses machines that cannot run the tests' own programs in an emulated PC.

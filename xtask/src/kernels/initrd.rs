@@ -33,7 +33,7 @@ pub(super) fn write(kernel: &Kernel, busybox: &Path) -> Result<PathBuf> {
     for path in module_files(kernel)? {
         let (name, bytes) = unpacked(&path)?;
         archive.file(&format!("modules/{name}"), &bytes, 0o644);
-        order += &format!("{name}\n");
+        order.extend([name.as_str(), "\n"]);
     }
     archive.file("modules/order", order.as_bytes(), 0o644);
     let path = kernel.directory.join("initrd.cpio");

@@ -78,13 +78,13 @@ fn table(lines: &[Vec<String>]) -> String {
         let cells = line.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
             if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
         });
-        text += &format!("| {} |\n", cells.collect::<Vec<_>>().join(" | "));
+        text.extend(["| ", &cells.collect::<Vec<_>>().join(" | "), " |\n"]);
         if number == 0 {
             let rules = widths.iter().enumerate().map(|(column, &width)| {
                 let rule = "-".repeat(width.max(2) - 1);
                 if column == 0 { format!("-{rule}") } else { format!("{rule}:") }
             });
-            text += &format!("| {} |\n", rules.collect::<Vec<_>>().join(" | "));
+            text.extend(["| ", &rules.collect::<Vec<_>>().join(" | "), " |\n"]);
         }
     }
     text

@@ -87,9 +87,9 @@ mod tests {
                 }
             }
             for test in *tests {
-                let mut names =
-                    test.split("::").filter(|name| !["xdp", "xdp_generic", "tc"].contains(name));
-                let name = names.next_back().expect("a test has a name");
+                let is_hook = |name: &&str| ["xdp", "xdp_generic", "tc"].contains(name);
+                let name = test.rsplit("::").find(|name| !is_hook(name));
+                let name = name.expect("a test has a name");
                 assert!(text.contains(&format!("fn {name}(")), "{binary} has no {test}");
             }
             assert_eq!(tests.iter().collect::<BTreeSet<_>>().len(), tests.len(), "{binary}");
