@@ -13,10 +13,10 @@ use anyhow::{Context as _, Result};
 
 use super::plan::{BOOT, OUTCOMES, Outcome, PLAN, Plan, Step, log_name};
 
-/// What is mounted besides what is there already: type and place.
-const MOUNTS: [(&str, &str); 6] = [
+/// What is mounted besides what is there already: type and place. Not /tmp: the workspace may be
+/// there, and the layer of memory takes what is written to it.
+const MOUNTS: [(&str, &str); 5] = [
     ("tmpfs", "/run"),
-    ("tmpfs", "/tmp"),
     ("devpts", "/dev/pts"),
     ("tmpfs", "/dev/shm"),
     ("bpf", "/sys/fs/bpf"),

@@ -30,7 +30,7 @@ impl Row {
         match self.steps.get(step) {
             None => "-".to_owned(),
             Some(Ok(passed)) => format!("{passed} passed"),
-            Some(Err(reason)) => format!("FAILED: {reason}"),
+            Some(Err(_)) => "FAILED".to_owned(),
         }
     }
 }
@@ -131,10 +131,10 @@ mod tests {
         };
         assert!(!works.is_good() && refused.is_good());
         let expected = "\
-| kernel   |    loads |     rows |    hooks |                   e2e |  refusal | seconds |
-| -------- | -------: | -------: | -------: | --------------------: | -------: | ------: |
-| 5.10.262 |        - |        - |        - |                     - | 1 passed |      20 |
-| 6.1.192  | 1 passed | 2 passed | 2 passed | FAILED: exit code 101 |        - |     100 |
+| kernel   |    loads |     rows |    hooks |    e2e |  refusal | seconds |
+| -------- | -------: | -------: | -------: | -----: | -------: | ------: |
+| 5.10.262 |        - |        - |        - |      - | 1 passed |      20 |
+| 6.1.192  | 1 passed | 2 passed | 2 passed | FAILED |        - |     100 |
 
 | verified instructions |   6.1.192 |
 | --------------------- | --------: |
