@@ -4,6 +4,8 @@
 //! In an emulated machine the verifier takes seconds for what takes a tenth of one otherwise, so
 //! each attach counts: these show everything that depends on the kernel with few of them.
 
+use super::series::Expectation;
+
 /// Tests of one binary, as a step in the guest.
 pub(super) struct Selection {
     /// What the step is called, and its column.
@@ -64,12 +66,44 @@ pub(super) const REFUSED: [Selection; 1] = [Selection {
     limit_secs: 300,
 }];
 
+/// The steps for kernels of which this is expected; if `names` are given, of these only those.
+pub(super) fn of(expectation: Expectation, names: &[&str]) -> Vec<&'static Selection> {
+    let all: &[Selection] = match expectation {
+        Expectation::Works => &WORKS,
+        Expectation::Refused => &REFUSED,
+    };
+    all.iter().filter(|step| names.is_empty() || names.contains(&step.name)).collect()
+}
+
+/// The step of that name.
+///
+/// # Errors
+/// When there is none.
+pub(super) fn step(name: &str) -> Result<&'static str, String> {
+    let mut names = WORKS.iter().chain(&REFUSED).map(|selection| selection.name);
+    names.clone().find(|step| *step == name).ok_or_else(|| {
+        names.by_ref().fold("there are only".to_owned(), |text, step| text + " " + step)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use std::{collections::BTreeSet, fs};
 
     use super::*;
     use crate::process::workspace;
+
+    #[test]
+    fn steps_are_chosen_by_name() {
+        let names = |expectation, steps: &[&str]| {
+            of(expectation, steps).iter().map(|selection| selection.name).collect::<Vec<_>>()
+        };
+        assert_eq!(names(Expectation::Works, &[]), ["loads", "rows", "hooks", "e2e"]);
+        assert_eq!(names(Expectation::Works, &["e2e", "refusal"]), ["e2e"]);
+        assert_eq!(names(Expectation::Refused, &[]), ["refusal"]);
+        assert_eq!(step("rows"), Ok("rows"));
+        assert!(step("row").is_err_and(|text| text.contains("rows")));
+    }
 
     /// Names are checked against the binary in every guest; this finds most slips without one.
     #[test]

@@ -13,7 +13,6 @@ use serde::Deserialize;
 use super::{
     plan::{Outcome, Plan, Step, log_name},
     selection::{REFUSED, Selection, WORKS},
-    series::Expectation,
 };
 use crate::{
     process::{brief, cargo, workspace},
@@ -77,11 +76,11 @@ impl Binaries {
     ///
     /// # Errors
     /// When a binary is missing.
-    pub(super) fn plan(&self, expectation: Expectation) -> Result<Plan> {
+    pub(super) fn plan(&self, selections: &[&Selection]) -> Result<Plan> {
         let eigw = self.path("eigw")?.display().to_string();
         let environment = [("EIGW_BINARY", eigw.as_str()), ("EIGW_TEST_PATIENCE", PATIENCE)];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let steps = selections(expectation).iter().map(|selection| {
+        let steps = selections.iter().map(|selection| {
             let mut arguments = vec!["--nocapture", "--include-ignored", "--exact"];
             arguments.extend(selection.tests);
             Ok(Step {
@@ -95,14 +94,6 @@ impl Binaries {
         });
         let steps = steps.collect::<Result<_>>()?;
         Ok(Plan { modules: MODULES.map(str::to_owned).into(), steps })
-    }
-}
-
-/// The steps for kernels of which this is expected.
-pub(super) fn selections(expectation: Expectation) -> &'static [Selection] {
-    match expectation {
-        Expectation::Works => &WORKS,
-        Expectation::Refused => &REFUSED,
     }
 }
 
