@@ -124,18 +124,18 @@ impl Programs {
     pub fn load_small(config: &Config, flows_max: u32) -> Self {
         /// Enough for a few hosts on each CPU: these tables forget the oldest entries by CPU.
         const ENTRIES: u32 = 4_096;
-        let mut loader = EbpfLoader::new();
+        let mut sizes = EbpfLoader::new();
         for map in [name::DATAGRAMS, name::PEERS, name::OPENERS, name::HOLDERS, name::ENDPOINTS] {
-            loader.map_max_entries(map, ENTRIES);
+            sizes.map_max_entries(map, ENTRIES);
         }
-        let mut programs = Self::load_with(flows_max, flows_max, &mut loader);
+        let mut programs = Self::load_with(flows_max, flows_max, &mut sizes);
         programs.configure(config);
         programs
     }
 
-    fn load_with(half_open_max: u32, established_max: u32, loader: &mut EbpfLoader<'_>) -> Self {
+    fn load_with(half_open_max: u32, established_max: u32, sizes: &mut EbpfLoader<'_>) -> Self {
         require_root();
-        let mut ebpf = loader
+        let mut ebpf = sizes
             .map_max_entries(name::HALF_OPEN, half_open_max)
             .map_max_entries(name::ESTABLISHED, established_max)
             .map_max_entries(name::OVERFLOW, half_open_max)
@@ -165,9 +165,10 @@ impl Programs {
     #[must_use]
     pub fn verified_instructions(&self) -> BTreeMap<&str, u32> {
         let count = |program: &AyaProgram| {
-            let info = match program {
-                AyaProgram::Xdp(program) => program.info(),
-                other => <&SchedClassifier>::try_from(other).expect("XDP or TC").info(),
+            let info = if let AyaProgram::Xdp(program) = program {
+                program.info()
+            } else {
+                <&SchedClassifier>::try_from(program).expect("XDP or TC").info()
             };
             info.expect("the program is loaded").verified_instruction_count().unwrap_or(0)
         };
