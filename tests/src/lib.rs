@@ -16,6 +16,8 @@ pub mod capture;
 pub mod config;
 pub mod earlier;
 pub mod eigw;
+#[cfg(target_arch = "x86_64")]
+pub mod faults;
 pub mod icmp;
 pub mod interrupt;
 pub mod metrics_page;

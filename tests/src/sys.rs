@@ -2,13 +2,21 @@
 
 #![expect(
     unsafe_code,
-    reason = "socket2 has no constructor for link-layer addresses, and aya's rings give out bytes"
+    reason = "socket2 has no constructor for link-layer addresses, aya's rings give out bytes, and \
+              what a child does before it becomes another program is up to us"
 )]
 
-use std::{mem::size_of, ptr};
+use std::{
+    io,
+    mem::size_of,
+    os::unix::process::CommandExt as _,
+    process::{Child, Command},
+    ptr,
+};
 
 use aya::Pod;
 use gateway_common::tuple::FlowKey;
+use nix::sys::ptrace;
 use socket2::{SockAddr, SockAddrStorage};
 
 /// The address that binds a packet socket to one interface, for frames of every protocol.
@@ -52,4 +60,14 @@ pub const fn bytes_of_key(key: &FlowKey) -> [u8; size_of::<FlowKey>()] {
     // SAFETY: `gateway_common::pod` asserts that the key is made of integers and has no padding,
     // so each of its bytes is initialized.
     unsafe { std::mem::transmute(*key) }
+}
+
+/// Starts a program that this thread traces: it stops before its first instruction.
+///
+/// # Errors
+/// If it cannot be started or traced.
+pub fn start_traced(command: &mut Command) -> io::Result<Child> {
+    // SAFETY: between fork and exec the child makes this one system call and touches nothing else.
+    unsafe { command.pre_exec(|| ptrace::traceme().map_err(io::Error::from)) };
+    command.spawn()
 }

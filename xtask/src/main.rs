@@ -67,6 +67,8 @@ enum Job {
     Bench(program::Args),
     /// Send the same packets through the gateway and through nftables, and compare.
     Differential(program::Args),
+    /// Kill, refuse and rob the commands that change a gateway, at each of their system calls.
+    Faults(program::Args),
 }
 
 fn main() -> ExitCode {
@@ -84,6 +86,7 @@ fn main() -> ExitCode {
         Job::Demo(args) => program::run("demo", &args).map(success),
         Job::Bench(args) => program::run("bench", &args).map(success),
         Job::Differential(args) => program::run("differential", &args).map(success),
+        Job::Faults(args) => program::run("faults", &args).map(success),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");

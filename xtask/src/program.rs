@@ -1,5 +1,5 @@
-//! `cargo xtask demo`, `bench`, `differential` and `conformance`: programs of the crate `tests`, built
-//! first.
+//! `cargo xtask demo`, `bench`, `differential`, `faults` and `conformance`: programs of the crate
+//! `tests`, built first.
 
 use std::ffi::OsString;
 
