@@ -5,7 +5,7 @@ use std::{
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::Context as _;
@@ -161,10 +161,10 @@ impl FlowLog {
 
     /// Has the sweeper read the tables when the window ends.
     fn ask(&self, sweeping: &Sweeping) {
-        let end = self.lock().accounts.as_ref().map(Accounts::window_end);
-        let unix = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if let Some(end) = end {
-            sweeping.want_pass(Instant::now() + Duration::from_secs(end).saturating_sub(unix));
+        let now = SystemTime::now();
+        let left = self.lock().accounts.as_ref().map(|accounts| accounts.window_left(now));
+        if let Some(left) = left {
+            sweeping.want_pass(Instant::now() + left);
         }
     }
 

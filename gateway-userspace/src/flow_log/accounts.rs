@@ -6,7 +6,7 @@ use std::{
     mem,
     path::PathBuf,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use gateway_common::{config::Config, observe::PacketRecord, timeouts::Ticks};
@@ -132,6 +132,8 @@ impl Accounts {
             is_blind: false,
             stats,
         };
+        // What was written down may be of a clock that was ahead.
+        accounts.mark.window_start = accounts.mark.window_start.min(now);
         if !is_continued {
             accounts.mark.window_start = now;
         } else if accounts.writer.settings().rejects || unknown_lines != 0 {
@@ -163,10 +165,22 @@ impl Accounts {
         self.writer.settings()
     }
 
-    /// When the window ends, in seconds since 1970.
+    /// How long the window still is, by the clock on the wall. It is over when that was set back:
+    /// nothing would be told until the clock has caught up.
     #[must_use]
-    pub const fn window_end(&self) -> u64 {
-        self.window_end
+    pub fn window_left(&self, now: SystemTime) -> Duration {
+        if self.is_clock_set_back(now) {
+            return Duration::ZERO;
+        }
+        let unix = now.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Duration::from_secs(self.window_end).saturating_sub(unix)
+    }
+
+    /// Whether the clock shows a time so long before the window that it was set back. By less than
+    /// that clocks are corrected all the time.
+    fn is_clock_set_back(&self, now: SystemTime) -> bool {
+        const CORRECTED_SECS: u64 = 2;
+        unix_secs(now) + self.interval() + CORRECTED_SECS < self.window_end
     }
 
     /// A packet was dropped.

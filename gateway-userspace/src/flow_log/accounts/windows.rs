@@ -149,6 +149,11 @@ impl Accounts {
     pub(in crate::flow_log) fn begin_at(&mut self, start: &PassStart, now: SystemTime) {
         self.config = start.config;
         self.clock = Clock::new(start.at, now, &start.config);
+        if self.is_clock_set_back(now) {
+            // The window ends here, so that no line ends before it begins.
+            self.window_end = unix_secs(now);
+            self.mark.window_start = self.mark.window_start.min(self.window_end);
+        }
         self.is_reporting = unix_secs(now) >= self.window_end;
     }
 }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 const TICKS_PER_SEC: u32 = 100;
-const INTERVAL_SECS: u64 = 60;
+pub(super) const INTERVAL_SECS: u64 = 60;
 /// When the clock of these tests is zero, in seconds since 1970: a multiple of a minute.
 const EPOCH_SECS: u64 = 1_700_000_040;
 
@@ -161,28 +161,30 @@ fn flows_without_news_have_no_line_and_windows_follow_each_other() {
 }
 
 /// A gateway with flows, and a process that logs them.
-struct World {
+pub(super) struct World {
     home: TempDir,
     settings: FlowLogSettings,
-    accounts: Accounts,
+    pub(super) accounts: Accounts,
     sink: Sink,
     stats: Arc<FlowLogStats>,
     flows: Vec<(FlowKey, FlowEntry)>,
     /// Bytes by the port inside, as the kernel counted them.
-    counted: BTreeMap<u16, u64>,
-    secs: u64,
+    pub(super) counted: BTreeMap<u16, u64>,
+    pub(super) secs: u64,
+    /// By how much the clock on the wall is ahead.
+    pub(super) ahead_secs: i64,
     serial: u64,
     port: u16,
     boot: u32,
 }
 
 impl World {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let home = tempfile::tempdir().expect("temporary directory");
         let settings = log(home.path().to_str().expect("a plain path"));
         let stats = Arc::default();
         let secs = 600;
-        let accounts = open(&settings, &stats, secs, 0);
+        let accounts = open(&settings, &stats, (secs, time(secs)), 0);
         Self {
             sink: Sink::new(&settings),
             home,
@@ -192,6 +194,7 @@ impl World {
             flows: Vec::new(),
             counted: BTreeMap::new(),
             secs,
+            ahead_secs: 0,
             serial: 0,
             port: 1,
             boot: 0,
@@ -223,7 +226,7 @@ impl World {
         }
     }
 
-    fn open_flow(&mut self, random: &mut fastrand::Rng) {
+    pub(super) fn open_flow(&mut self, random: &mut fastrand::Rng) {
         self.port += 1;
         let key = FlowKey {
             inside: Address::from_ipv4([10, 0, 0, 1]),
@@ -272,8 +275,8 @@ impl World {
     }
 
     /// The window's end comes, and a pass over the tables; killed in the middle of it or not.
-    fn pass(&mut self, is_killed: bool) {
-        self.secs = self.secs.max(self.accounts.window_end() - EPOCH_SECS);
+    pub(super) fn pass(&mut self, is_killed: bool) {
+        self.secs += self.accounts.window_left(self.time()).as_secs();
         let start = PassStart { number: 0, at: self.now(), config: config() };
         self.accounts.begin_at(&start, self.time());
         let met = if is_killed { self.flows.len() / 2 } else { self.flows.len() };
@@ -289,7 +292,7 @@ impl World {
         }
     }
 
-    fn flush(&mut self) {
+    pub(super) fn flush(&mut self) {
         if let Some((place, text)) = self.begin() {
             let written = self.sink.write(&place, text.as_bytes());
             self.accounts.settle(&written);
@@ -363,8 +366,8 @@ impl World {
         file.expect("it is writable").write_all(bytes).expect("it is writable");
     }
 
-    fn reopen(&mut self) {
-        self.accounts = open(&self.settings, &self.stats, self.secs, self.boot);
+    pub(super) fn reopen(&mut self) {
+        self.accounts = open(&self.settings, &self.stats, (self.secs, self.time()), self.boot);
         self.sink = Sink::new(&self.settings);
     }
 
@@ -378,12 +381,12 @@ impl World {
         self.home.path().join("flows.log")
     }
 
-    fn text(&self) -> String {
+    pub(super) fn text(&self) -> String {
         fs::read_to_string(self.path()).expect("text")
     }
 
     /// Bytes by the port inside, as the lines have them.
-    fn logged(&self) -> BTreeMap<u16, u64> {
+    pub(super) fn logged(&self) -> BTreeMap<u16, u64> {
         let mut sums = BTreeMap::new();
         for line in self.text().lines() {
             let words: Vec<_> = line.split(' ').collect();
@@ -402,8 +405,9 @@ impl World {
         Ticks(self.secs * u64::from(TICKS_PER_SEC))
     }
 
-    fn time(&self) -> SystemTime {
-        time(self.secs)
+    pub(super) fn time(&self) -> SystemTime {
+        let ahead = Duration::from_secs(self.ahead_secs.unsigned_abs());
+        if self.ahead_secs < 0 { time(self.secs) - ahead } else { time(self.secs) + ahead }
     }
 }
 
@@ -424,13 +428,18 @@ fn log(directory: &str) -> FlowLogSettings {
     }
 }
 
-fn open(log: &FlowLogSettings, stats: &Arc<FlowLogStats>, secs: u64, boot: u32) -> Accounts {
+fn open(
+    log: &FlowLogSettings,
+    stats: &Arc<FlowLogStats>,
+    (secs, now): (u64, SystemTime),
+    boot: u32,
+) -> Accounts {
     let origin = Origin {
         gateway: "wan".to_owned(),
         boot_id: format!("boot {boot}"),
         secret: [5; 16],
         at: Ticks(secs * u64::from(TICKS_PER_SEC)),
-        now: time(secs),
+        now,
         config: config(),
     };
     Accounts::open(origin, log.clone(), &Settings::default(), Arc::clone(stats))
