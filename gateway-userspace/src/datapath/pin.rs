@@ -76,12 +76,18 @@ impl GatewayDir {
         })
     }
 
-    /// Removes the directory with everything in it. That there is none is no error.
+    /// Removes the directory with everything in it, or whatever is in its place. That there is none
+    /// is no error.
     ///
     /// # Errors
     /// [`DatapathError::Bpffs`].
     pub(super) fn remove(&self) -> Result<(), DatapathError> {
-        match fs::remove_dir_all(&self.0) {
+        let removed = match fs::remove_dir_all(&self.0) {
+            // A pin of others, which must not be in the way for ever.
+            Err(error) if error.kind() == ErrorKind::NotADirectory => fs::remove_file(&self.0),
+            removed => removed,
+        };
+        match removed {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(DatapathError::Bpffs {
                 action: "removing directory",
                 path: self.0.clone(),

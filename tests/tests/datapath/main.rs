@@ -9,6 +9,7 @@
 //! ```
 
 mod damage;
+mod foreign;
 mod hooks;
 mod hosts;
 mod namespaces;
