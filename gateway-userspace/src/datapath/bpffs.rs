@@ -1,14 +1,19 @@
 //! The BPF file system and the directory that all gateways share.
 
 use std::{
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
 };
 
 use nix::{
     mount::{MsFlags, mount},
-    sys::statfs::{BPF_FS_MAGIC, statfs},
+    sys::{
+        statfs::{BPF_FS_MAGIC, statfs},
+        statvfs::{FsFlags, statvfs},
+    },
 };
 
 use super::{DatapathError, GatewayName, pin::GatewayDir};
@@ -43,7 +48,7 @@ impl Root {
     ///
     /// # Errors
     /// [`DatapathError::NotBpffs`] when `bpffs` is something else, and is not just the default
-    /// that nobody has mounted yet.
+    /// that nobody has mounted yet; [`DatapathError::Bpffs`] when it is read-only.
     pub(super) fn find(bpffs: &Path) -> Result<Option<Self>, DatapathError> {
         if !is_bpffs(bpffs) {
             return if bpffs == Path::new(DEFAULT_BPFFS) {
@@ -53,7 +58,11 @@ impl Root {
             };
         }
         let root = bpffs.join(ROOT);
-        Ok(root.is_dir().then_some(Self(root)))
+        if !root.is_dir() {
+            return Ok(None);
+        }
+        ensure_writable(bpffs)?;
+        Ok(Some(Self(root)))
     }
 
     /// Where the gateway of that name is.
@@ -93,6 +102,15 @@ impl Root {
     }
 }
 
+/// What came of trying to lock the directory of all gateways.
+#[derive(Debug)]
+pub(super) enum Free {
+    /// It is.
+    Locked(LockedRoot),
+    /// Somebody has the lock and keeps it.
+    Busy(Root),
+}
+
 /// The directory of all gateways, locked against every other command that changes something.
 /// The lock ends with the process, however it ends.
 #[derive(Debug)]
@@ -109,6 +127,7 @@ impl LockedRoot {
     /// [`DatapathError::Bpffs`].
     pub(super) fn create(bpffs: &Path) -> Result<Self, DatapathError> {
         ensure_mounted(bpffs)?;
+        ensure_writable(bpffs)?;
         let path = bpffs.join(ROOT);
         match fs::create_dir(&path) {
             Err(error) if error.kind() != ErrorKind::AlreadyExists => {
@@ -124,6 +143,32 @@ impl LockedRoot {
     /// As [`Root::find`], and [`DatapathError::Bpffs`].
     pub(super) fn find(bpffs: &Path) -> Result<Option<Self>, DatapathError> {
         Root::find(bpffs)?.map(Self::lock).transpose()
+    }
+
+    /// Waits a moment for the lock; `None` when nothing was ever attached there.
+    ///
+    /// # Errors
+    /// As [`Self::find`].
+    pub(super) fn find_free(bpffs: &Path) -> Result<Option<Free>, DatapathError> {
+        /// Who only reads lets go sooner.
+        const PATIENCE: Duration = Duration::from_secs(1);
+        const LOOK: Duration = Duration::from_millis(5);
+        let Some(root) = Root::find(bpffs)? else { return Ok(None) };
+        let failed = |path: &Path, source| DatapathError::Bpffs {
+            action: "locking directory",
+            path: path.to_owned(),
+            source,
+        };
+        let file = File::open(&root.0).map_err(|source| failed(&root.0, source))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(Free::Locked(Self { root, _lock: file }))),
+                Err(TryLockError::Error(source)) => return Err(failed(&root.0, source)),
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => thread::sleep(LOOK),
+                Err(TryLockError::WouldBlock) => return Ok(Some(Free::Busy(root))),
+            }
+        }
     }
 
     fn lock(root: Root) -> Result<Self, DatapathError> {
@@ -261,6 +306,17 @@ fn ensure_mounted(bpffs: &Path) -> Result<(), DatapathError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
     mount(Some("bpf"), bpffs, Some("bpf"), flags, Some("mode=0700"))
         .map_err(|errno| failed("mounting a BPF file system at", errno.into()))
+}
+
+/// The kernel opens no pin of a file system that is mounted read-only, not even for reading, which
+/// would look as if all of them were damaged.
+fn ensure_writable(bpffs: &Path) -> Result<(), DatapathError> {
+    let is_read_only = statvfs(bpffs).is_ok_and(|it| it.flags().contains(FsFlags::ST_RDONLY));
+    if !is_read_only {
+        return Ok(());
+    }
+    let source = io::Error::from_raw_os_error(libc::EROFS);
+    Err(DatapathError::Bpffs { action: "using", path: bpffs.to_owned(), source })
 }
 
 /// Whether this process has mounts of its own, as under `ip netns exec`: a file system mounted

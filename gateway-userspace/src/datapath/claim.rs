@@ -49,6 +49,12 @@ pub(super) fn is_held(directory: &Path) -> bool {
     file.is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)))
 }
 
+/// Whether a process that can be seen from here holds the directory, without trying its lock: the
+/// root need not be locked.
+pub(super) fn seems_held(directory: &Path) -> bool {
+    File::open(directory).is_ok_and(|file| holder(&file).is_some())
+}
+
 /// Removes a directory unless a process holds it; whether it was removed.
 ///
 /// # Errors

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     DatapathError, GatewayName,
-    bpffs::LockedRoot,
+    bpffs::{Free, LockedRoot},
     claim::{self, Claim},
     requirements,
 };
@@ -52,12 +52,16 @@ impl Drop for DaemonLock {
     }
 }
 
-/// Whether a gateway has a daemon, which may be this process.
+/// Whether a gateway has a daemon, which may be this process. Waits a moment at most.
 #[must_use]
 pub fn has_daemon(bpffs: &Path, name: &GatewayName) -> bool {
-    // With the root locked no daemon is just about to look at the lock that is tried here.
-    let Ok(Some(root)) = LockedRoot::find(bpffs) else { return false };
-    claim::is_held(&root.root().daemon(name))
+    match LockedRoot::find_free(bpffs) {
+        // With the root locked no daemon is just about to look at the lock that is tried here.
+        Ok(Some(Free::Locked(root))) => claim::is_held(&root.root().daemon(name)),
+        // Somebody changes something, and may take as long as they like.
+        Ok(Some(Free::Busy(root))) => claim::seems_held(&root.daemon(name)),
+        Ok(None) | Err(_) => false,
+    }
 }
 
 /// Removes what daemons left behind that did not end by themselves.
