@@ -1,5 +1,7 @@
 //! The BPF object in this binary, and the programs loaded from it.
 
+use std::path::PathBuf;
+
 use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{Program, ProgramError, SchedClassifier, Xdp},
@@ -98,18 +100,26 @@ impl Programs {
     pub(super) fn pin(&mut self, directory: &GatewayDir) -> Result<(), DatapathError> {
         for name in PROGRAMS {
             let path = directory.program(name);
-            let new_path = directory.program(&format!("{name}+new"));
+            let new_path = unfinished(directory, name);
             pin::remove_file(&new_path)?;
             self.program(name)?
                 .pin(&new_path)
                 .map_err(|source| DatapathError::Pin { path: new_path.clone(), source })?;
-            std::fs::rename(&new_path, &path).map_err(|source| DatapathError::Bpffs {
-                action: "replacing pin",
-                path,
-                source,
+            std::fs::rename(&new_path, &path).map_err(|source| {
+                // What keeps this from working may keep that as well; the cause is what matters.
+                drop(pin::remove_file(&new_path));
+                DatapathError::Bpffs { action: "replacing pin", path, source }
             })?;
         }
         Ok(())
+    }
+
+    /// Removes pins that an interrupted command had not yet put in the places of others.
+    ///
+    /// # Errors
+    /// [`DatapathError::Bpffs`].
+    pub(super) fn forget_unfinished(directory: &GatewayDir) -> Result<(), DatapathError> {
+        PROGRAMS.iter().try_for_each(|name| pin::remove_file(&unfinished(directory, name)))
     }
 
     fn program(&mut self, name: &'static str) -> Result<&mut Program, DatapathError> {
@@ -117,6 +127,11 @@ impl Programs {
             .program_mut(name)
             .ok_or_else(|| finding(name)(ProgramError::UnexpectedProgramType))
     }
+}
+
+/// Where a program is pinned before it takes the place of its predecessor.
+fn unfinished(directory: &GatewayDir, program: &str) -> PathBuf {
+    directory.program(&format!("{program}+new"))
 }
 
 /// Wraps the verifier's refusal with the end of its log.

@@ -89,7 +89,8 @@ pub fn repair(request: &RepairRequest<'_>) -> Result<AttachOutcome, DatapathErro
         confirm_by: None,
     };
     if lacking.is_empty() {
-        // Somebody else did it meanwhile.
+        // Somebody else did it meanwhile, or was killed when most of it was done.
+        Programs::forget_unfinished(&repair.directory)?;
         return Ok(outcome);
     }
     repair.forget_gone()?;
