@@ -63,6 +63,10 @@ pub(super) fn because(error: &(dyn Error + 'static)) -> String {
              use; choose a smaller half_open_max and established_max)"
         }
         Some(libc::ENOSPC) => " (the kernel or the file system is out of space or limited)",
+        Some(libc::EROFS) => {
+            " (make the file system writable, with `mount -o remount,rw` and its directory)"
+        }
+        Some(libc::EBUSY) => " (somebody else is at work there; try again)",
         Some(_) | None => "",
     };
     chain(error) + hint

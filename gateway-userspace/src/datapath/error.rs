@@ -250,7 +250,7 @@ pub enum DatapathError {
     #[error(
         "the kernel refused the BPF program {program}: {}; this is a bug of the gateway or of \
          the kernel, please report it with this text:\n{log}",
-        because(source)
+        unless_too_complex(source)
     )]
     Verifier {
         /// The program.
@@ -326,6 +326,11 @@ pub enum DatapathError {
         /// What is left and why.
         failures: Vec<String>,
     },
+}
+
+/// As [`because`]. A program that is too complex has nothing to do with the tables' memory.
+fn unless_too_complex(source: &io::Error) -> String {
+    if source.raw_os_error() == Some(libc::E2BIG) { source.to_string() } else { because(source) }
 }
 
 /// The processes that can be seen, for the end of a sentence.
