@@ -152,7 +152,7 @@ impl Place {
         done(&self.eigw(&["detach", "--all"]))?;
         let entries = self.bpffs.entries();
         if !entries.is_empty() {
-            return Err(format!("pins are left: {entries:?}"));
+            return Err(format!("{} pins are left, such as {:?}", entries.len(), entries[0]));
         }
         match loss {
             Loss::Removed => {}

@@ -208,7 +208,7 @@ impl Site {
     pub fn is_clear(&self) -> Result<(), String> {
         let entries = self.lab.bpffs.entries();
         if !entries.is_empty() {
-            return Err(format!("pins are left: {entries:?}"));
+            return Err(format!("{} pins are left, such as {:?}", entries.len(), entries[0]));
         }
         left_on(&self.lab.gateway, UPLINK)
     }

@@ -164,7 +164,8 @@ fn attempt(
     } else {
         *complaints.entry(complaint(answer)?).or_default() += 1;
         let state = expect(site, job, job.when_failed())?;
-        if state == State::Nothing {
+        // What could not be detached is there until that is tried again.
+        if job == Job::Attach {
             site.is_clear()?;
         }
         (format!("refused: {state}"), state)
