@@ -14,6 +14,7 @@ use aya::programs::{
     xdp,
 };
 use gateway_common::abi::name;
+use nix::net::if_::if_nametoindex;
 
 use super::{
     DatapathError, TcMeans,
@@ -151,6 +152,8 @@ pub(super) fn attach_tcx(
         .map_err(|error| tc_refused(uplink, hook, TcMeans::Tcx, &error))?;
     let link = FdLink::try_from(link)
         .map_err(|error| tc_refused(uplink, hook, TcMeans::Tcx, &into_program_error(error)))?;
+    // Otherwise the link goes, and the program with it.
+    ensure_same(uplink, hook, TcMeans::Tcx)?;
     pin_link(link, pin)
 }
 
@@ -175,7 +178,13 @@ pub(super) fn replace_tcx(
 /// [`DatapathError::TcRefused`].
 pub(super) fn add_clsact(uplink: &Interface, hook: Hook) -> Result<(), DatapathError> {
     qdisc_add_clsact(&uplink.name)
-        .map_err(|error| tc_refused(uplink, hook, TcMeans::Clsact, &error.into()))
+        .map_err(|error| tc_refused(uplink, hook, TcMeans::Clsact, &error.into()))?;
+    ensure_same(uplink, hook, TcMeans::Clsact).inspect_err(|_| {
+        // Only what was not there before is added.
+        if let Ok(other) = if_nametoindex(uplink.name.as_str()) {
+            drop(remove_clsact_if_unused(other));
+        }
+    })
 }
 
 /// Attaches a TC program by a `clsact` filter, which stays when this process ends.
@@ -196,6 +205,7 @@ pub(super) fn attach_filter(
     let link = attached
         .and_then(|id| program.take_link(id))
         .map_err(|error| tc_refused(uplink, hook, TcMeans::Clsact, &error))?;
+    ensure_same(uplink, hook, TcMeans::Clsact)?;
     // Dropping the link would remove the filter.
     std::mem::forget(link);
     Ok(())
@@ -222,6 +232,7 @@ pub(super) fn replace_filter(
         .and_then(|link| program.attach_to_link(link))
         .and_then(|id| program.take_link(id))
         .map_err(|error| tc_refused(uplink, hook, TcMeans::Clsact, &error))?;
+    ensure_same(uplink, hook, TcMeans::Clsact)?;
     // Dropping the link would remove the filter.
     std::mem::forget(link);
     Ok(())
@@ -285,6 +296,19 @@ pub(super) fn describe_program(id: u32) -> String {
         Some(name) if !name.is_empty() => format!("{id} ({name})"),
         Some(_) | None => id.to_string(),
     }
+}
+
+/// Makes sure that an uplink still has its name, by which aya finds it: what was put on another
+/// interface, which got the name meanwhile, would stay there, since records go by indices.
+fn ensure_same(uplink: &Interface, hook: Hook, means: TcMeans) -> Result<(), DatapathError> {
+    if if_nametoindex(uplink.name.as_str()).is_ok_and(|index| index == uplink.index) {
+        return Ok(());
+    }
+    let source = io::Error::other(
+        "it was removed, renamed or replaced by another interface meanwhile; try again",
+    );
+    let interface = uplink.name.clone();
+    Err(DatapathError::TcRefused { interface, hook: hook.name(), means: means.name(), source })
 }
 
 fn pin_link(link: FdLink, path: &Path) -> Result<(), DatapathError> {
