@@ -12,9 +12,10 @@ impl Ticks {
     /// This span in milliseconds, given the kernel's ticks per second.
     #[must_use]
     pub const fn to_ms(self, ticks_per_sec: u32) -> u64 {
-        // Split so that a span of years does not overflow.
+        // Split so that a span of years does not overflow; one of ages, which only damaged maps
+        // hold, is as long as a number can say.
         let rate = ticks_per_sec as u64;
-        (self.0 / rate) * 1000 + (self.0 % rate) * 1000 / rate
+        (self.0 / rate).saturating_mul(1000).saturating_add((self.0 % rate) * 1000 / rate)
     }
 
     /// The span from `earlier` to this moment; zero when `earlier` is later, which concurrent

@@ -16,8 +16,10 @@ pub mod capture;
 pub mod config;
 pub mod earlier;
 pub mod eigw;
+pub mod exchange;
 #[cfg(target_arch = "x86_64")]
 pub mod faults;
+pub mod fuzz;
 pub mod icmp;
 pub mod interrupt;
 pub mod metrics_page;

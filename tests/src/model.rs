@@ -8,6 +8,7 @@
 
 mod lru;
 mod policy;
+mod replay;
 
 use std::{
     cell::{Cell, RefCell},

@@ -5,11 +5,12 @@ use std::{collections::HashMap, hash::Hash};
 use gateway_common::{
     counter::{Counter, FlowEvent, Hits},
     endpoint::EndpointKey,
-    flow::FlowEntry,
+    flow::{FlowEntry, FlowHalf},
     fragment::{DatagramKey, PeerKey},
-    host::{HostKey, Overflow, Paid},
+    host::{HostKey, Overflow, Paid, Span},
     record::FlowRecord,
     tables::Table,
+    timeouts::Ticks,
     tuple::{Direction, FlowKey},
     verdict::Reason,
 };
@@ -88,6 +89,54 @@ impl State {
             (direction, reason, Counter { packets, bytes })
         });
         grown.filter(|(_, _, counter)| *counter != Counter::default()).collect()
+    }
+}
+
+/// Values of tables that hold times.
+pub trait SetBack {
+    /// The value as if it had been stored so much earlier.
+    #[must_use]
+    fn set_back(&self, span: Ticks) -> Self;
+}
+
+impl SetBack for FlowEntry {
+    fn set_back(&self, span: Ticks) -> Self {
+        let half = |half: FlowHalf| FlowHalf {
+            seen: set_back(half.seen, span),
+            reset: set_back(half.reset, span),
+            ..half
+        };
+        Self {
+            outbound: half(self.outbound),
+            inbound: half(self.inbound),
+            created: set_back(self.created, span),
+            ..*self
+        }
+    }
+}
+
+/// A moment that is so much earlier; zero stays "never".
+#[must_use]
+pub fn set_back(time: Ticks, span: Ticks) -> Ticks {
+    if time == Ticks(0) { time } else { time - span }
+}
+
+impl State {
+    /// Lets so much time pass for what is remembered.
+    pub fn set_back(&mut self, span: Ticks) {
+        for entry in self.flows.values_mut() {
+            *entry = entry.set_back(span);
+        }
+        let deadlines = self.datagrams.values_mut().chain(self.peers.values_mut());
+        for deadline in deadlines.chain(self.endpoints.values_mut()) {
+            *deadline = set_back(Ticks(*deadline), span).0;
+        }
+        for Paid(paid) in self.openers.values_mut() {
+            *paid = paid.saturating_sub(Span::from(span).0);
+        }
+        for place in self.overflow.values_mut() {
+            place.created = set_back(place.created, span);
+        }
     }
 }
 

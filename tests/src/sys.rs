@@ -15,7 +15,9 @@ use std::{
 };
 
 use aya::Pod;
-use gateway_common::tuple::FlowKey;
+use gateway_common::{
+    config::Config, flow::FlowEntry, observe::PacketRecord, record::FlowRecord, tuple::FlowKey,
+};
 use nix::sys::ptrace;
 use socket2::{SockAddr, SockAddrStorage};
 
@@ -53,6 +55,24 @@ pub fn value_in<T: Pod>(bytes: &[u8]) -> T {
     // SAFETY: there are enough bytes, of any alignment, and any bytes are a valid `Pod`.
     unsafe { bytes.as_ptr().cast::<T>().read_unaligned() }
 }
+
+/// A value as it is in memory.
+#[must_use]
+pub fn bytes_of<T: Shared>(value: &T) -> &[u8] {
+    let start = ptr::from_ref(value).cast::<u8>();
+    // SAFETY: the value is there for as long as the slice is, and all its bytes are initialized:
+    // `Shared` types have no padding.
+    unsafe { std::slice::from_raw_parts(start, size_of::<T>()) }
+}
+
+/// Types that `gateway_common::pod` asserts to be made of integers without padding.
+pub trait Shared: Pod {}
+
+impl Shared for Config {}
+impl Shared for FlowEntry {}
+impl Shared for FlowKey {}
+impl Shared for FlowRecord {}
+impl Shared for PacketRecord {}
 
 /// A flow key as it is in memory, which is how programs take it.
 #[must_use]

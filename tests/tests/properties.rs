@@ -4,7 +4,6 @@ mod conversations;
 mod endpoints;
 mod governed;
 mod mutation;
-mod policies;
 
 use std::collections::HashSet;
 

@@ -4,7 +4,6 @@
 #[path = "why/asking.rs"]
 mod asking;
 mod mutation;
-mod policies;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -18,7 +17,7 @@ use gateway_common::{
     endpoint::EndpointKey,
     flow::{FlowEntry, FlowHalf},
     fragment::{DatagramKey, PeerKey},
-    host::{HostKey, Overflow, Paid, Span},
+    host::HostKey,
     tables::Table,
     timeouts::Ticks,
     tuple::{Direction, Family, FlowKey},
@@ -26,9 +25,9 @@ use gateway_common::{
 };
 use gateway_userspace::policy::CompiledPolicy;
 use mutation::{Travelling, traffic};
-use policies::policy;
 use proptest::{collection::vec, option, prelude::*};
 use tests::{
+    fuzz::policies::policy,
     model::{Frame, Model},
     prog_run::{Program, Programs},
     rows::{
@@ -37,7 +36,7 @@ use tests::{
         errand::Task,
         prelude::{FAMILIES, INSIDE, OUTSIDE, flag, from, tcp_flow},
     },
-    state::State,
+    state::{State, set_back},
     wait,
 };
 
@@ -201,7 +200,11 @@ impl Kernel {
     fn new() -> Self {
         static PROGRAMS: OnceLock<Mutex<Programs>> = OnceLock::new();
         let programs = PROGRAMS.get_or_init(|| {
-            Mutex::new(Programs::load_small(&Config::new(TICKS_PER_SEC), FLOWS_MAX))
+            /// Enough for a few hosts on each CPU: these tables forget the oldest entries by CPU.
+            const ENTRIES: u32 = 4_096;
+            let mut programs = Programs::load_compact(FLOWS_MAX, FLOWS_MAX, ENTRIES);
+            programs.configure(&Config::new(TICKS_PER_SEC));
+            Mutex::new(programs)
         });
         // A test that failed leaves nothing behind that the next one does not clear.
         let programs = programs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -221,19 +224,9 @@ impl Kernel {
         self.programs.run_frame(self.program(direction), frame, segment_bytes)
     }
 
-    /// Whether the kernel gives this frame to the direction's program in a test run. It refuses
-    /// what holds no Ethernet header, and for TC programs what is larger than a page (with room
-    /// for the kernel's own) or does not hold the IP header that it announces.
+    /// Whether the kernel gives this frame to the direction's program in a test run.
     fn can_run_frame(&self, direction: Direction, frame: &[u8]) -> bool {
-        const TC_BYTES_MAX: usize = 3_500;
-        let (least, most) = match (self.program(direction), frame.get(12..14)) {
-            (_, None) => return false,
-            (Program::IngressXdp, _) => (14, usize::MAX),
-            (_, Some([0x08, 0x00])) => (14 + 20, TC_BYTES_MAX),
-            (_, Some([0x86, 0xdd])) => (14 + 40, TC_BYTES_MAX),
-            (_, Some(_)) => (14, TC_BYTES_MAX),
-        };
-        (least..=most).contains(&frame.len())
+        self.program(direction).can_run(frame)
     }
 }
 
@@ -259,38 +252,11 @@ impl Machine for Kernel {
     fn advance(&mut self, span: Ticks) {
         let now = self.programs.now();
         let shift = Ticks(span.0.saturating_sub(now.since(self.last_step).0));
-        let back = |time: Ticks| if time == Ticks(0) { time } else { time - shift };
-        let half =
-            |half: FlowHalf| FlowHalf { seen: back(half.seen), reset: back(half.reset), ..half };
-        let State { flows, datagrams, peers, endpoints, openers, overflow, .. } =
-            self.programs.entries_of_all();
-        for ((table, key), entry) in flows {
-            let entry = FlowEntry {
-                outbound: half(entry.outbound),
-                inbound: half(entry.inbound),
-                created: back(entry.created),
-                ..entry
-            };
-            self.programs.insert(table, &key, &entry);
-        }
-        for (key, deadline) in datagrams {
-            self.programs.insert_datagram(&key, back(Ticks(deadline)));
-        }
-        for (key, deadline) in peers {
-            self.programs.insert_peer(&key, back(Ticks(deadline)));
-        }
-        for (key, deadline) in endpoints {
-            self.programs.insert_endpoint(&key, back(Ticks(deadline)));
-        }
-        for (host, Paid(paid)) in openers {
-            self.programs.insert_paid(&host, Paid(paid.saturating_sub(Span::from(shift).0)));
-        }
-        for (place, flow) in overflow {
-            let created = back(flow.created);
-            self.programs.insert_overflow(place, &Overflow { created, ..flow });
-        }
+        let mut state = self.programs.tables_state();
+        state.set_back(shift);
+        self.programs.restore(&state);
         if self.config.is_unconfirmed() {
-            self.config.confirm_by = back(self.config.confirm_by);
+            self.config.confirm_by = set_back(self.config.confirm_by, shift);
             self.programs.configure(&self.config);
         }
         self.last_step = now;

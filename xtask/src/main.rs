@@ -1,4 +1,4 @@
-//! The jobs of this workspace: set up, build, test, lint, account, demonstrate and measure.
+//! The jobs of this workspace: set up, build, test, lint, fuzz, account, demonstrate and measure.
 //!
 //! `cargo xtask --help` lists them; each job is one file, but for those that start a program of
 //! `tests`.
@@ -9,6 +9,7 @@ mod bpf_cargo;
 mod build;
 mod crates;
 mod dist;
+mod fuzz;
 mod host;
 mod kernels;
 mod linker;
@@ -69,6 +70,9 @@ enum Job {
     Differential(program::Args),
     /// Kill, refuse and rob the commands that change a gateway, at each of their system calls.
     Faults(program::Args),
+    /// Fuzz what reads bytes that others wrote; `fuzz packets` compares the programs in the kernel
+    /// with the host build of the packet path.
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -85,6 +89,7 @@ fn main() -> ExitCode {
         Job::Conformance(args) => program::run_without_object("conformance", &args).map(success),
         Job::Demo(args) => program::run("demo", &args).map(success),
         Job::Bench(args) => program::run("bench", &args).map(success),
+        Job::Fuzz(args) => fuzz::run(&args).map(success),
         Job::Differential(args) => program::run("differential", &args).map(success),
         Job::Faults(args) => program::run("faults", &args).map(success),
     };

@@ -1,5 +1,5 @@
-//! `cargo xtask demo`, `bench`, `differential`, `faults` and `conformance`: programs of the crate
-//! `tests`, built first.
+//! `cargo xtask demo`, `bench`, `differential`, `faults`, `fuzz packets` and `conformance`: programs of
+//! the crate `tests`, built first.
 
 use std::ffi::OsString;
 
@@ -15,6 +15,13 @@ pub(crate) struct Args {
     /// Passed on to the program; `-- --help` lists what it takes.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<OsString>,
+}
+
+impl Args {
+    /// These arguments.
+    pub(crate) fn of(args: Vec<OsString>) -> Self {
+        Self { args }
+    }
 }
 
 /// Runs the program of that name, which needs the gateway's programs and what `setup` installs.

@@ -25,6 +25,7 @@ const UNPRIVILEGED: [&[&str]; 2] = [
         "--bin=differential",
         "--test=conformance",
         "--test=docs",
+        "--test=fuzz",
         "--test=properties",
         "--test=rows_host",
     ],

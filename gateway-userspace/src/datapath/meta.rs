@@ -21,7 +21,7 @@ const LAYOUT: u64 = 1;
 /// layout  abi version  netns device  netns inode  uplinks used
 /// ifindex  marks  name (2)
 /// ```
-type Words = [u64; HEADER_WORDS + UPLINKS_MAX * RECORD_WORDS];
+pub(super) type Words = [u64; HEADER_WORDS + UPLINKS_MAX * RECORD_WORDS];
 
 const HEADER_WORDS: usize = 5;
 const RECORD_WORDS: usize = 4;
@@ -75,7 +75,7 @@ impl Meta {
         &mut self.uplinks[index]
     }
 
-    fn encode(&self) -> Words {
+    pub(super) fn encode(&self) -> Words {
         let mut words: Words = [0; _];
         let (header, records) = words.split_at_mut(HEADER_WORDS);
         let used = self.uplinks.len().min(UPLINKS_MAX) as u64;
@@ -93,7 +93,7 @@ impl Meta {
     }
 
     /// Reads a value that anybody may have written.
-    fn decode(words: &Words) -> Result<Self, String> {
+    pub(super) fn decode(words: &Words) -> Result<Self, String> {
         let [layout, abi_version, device, inode, used, ..] = *words;
         if layout != LAYOUT {
             return Err(format!("has the unknown layout {layout}"));

@@ -29,6 +29,8 @@ mod confirm;
 mod daemon;
 mod detach;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod gateway;
 mod hook;
 mod hosts;

@@ -163,7 +163,7 @@ impl Journal {
     }
 }
 
-fn encode(entry: &Entry) -> Vec<u8> {
+pub(super) fn encode(entry: &Entry) -> Vec<u8> {
     let mut bytes = vec![0; HEAD_BYTES];
     bytes = postcard::to_extend(entry, bytes).expect("entries are plain data");
     let body = &bytes[HEAD_BYTES..];
@@ -184,13 +184,17 @@ pub(super) fn read(path: &Path) -> io::Result<Vec<Entry>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other?,
     };
+    Ok(entries_in(&bytes))
+}
+
+/// The complete entries at the beginning of bytes that anybody may have written.
+pub(super) fn entries_in(mut bytes: &[u8]) -> Vec<Entry> {
     let mut entries = Vec::new();
-    let mut rest = bytes.as_slice();
-    while let Some((entry, behind)) = decode(rest) {
+    while let Some((entry, behind)) = decode(bytes) {
         entries.push(entry);
-        rest = behind;
+        bytes = behind;
     }
-    Ok(entries)
+    entries
 }
 
 fn decode(bytes: &[u8]) -> Option<(Entry, &[u8])> {

@@ -43,7 +43,7 @@ impl Clock {
     pub(super) fn unix_secs(&self, at: Ticks) -> u64 {
         let later_ms = at.since(self.at).to_ms(self.ticks_per_sec);
         let earlier_ms = self.at.since(at).to_ms(self.ticks_per_sec);
-        (self.unix_ms + later_ms).saturating_sub(earlier_ms) / 1000
+        self.unix_ms.saturating_add(later_ms).saturating_sub(earlier_ms) / 1000
     }
 }
 

@@ -11,6 +11,8 @@
 mod accounts;
 mod baseline;
 mod field;
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod json;
 mod line;

@@ -84,12 +84,15 @@ pub(super) fn recover(entries: Vec<Entry>, boot_id: &str, fresh_secret: [u8; 16]
 }
 
 fn take(pending: &mut String, bytes: u64) {
-    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).min(pending.len());
-    pending.drain(..bytes);
+    let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+    // Whatever an entry says, half a letter does not stay.
+    pending.drain(..pending.ceil_char_boundary(bytes));
 }
 
 /// Finds out how much was written of the first `length` bytes that wait.
 fn complete(known: &mut Known, append: &Append, length: usize) {
+    // Lines may have been dropped since.
+    let length = length.min(known.pending.len());
     let text = [append.header.as_bytes(), &known.pending.as_bytes()[..length]].concat();
     let written = written_of(append, &text).unwrap_or_else(|| {
         known.unknown_lines += String::from_utf8_lossy(&text).lines().count() as u64;

@@ -8,7 +8,7 @@ pub(super) struct Lru<K, V> {
     /// Each value with the use that touched it last.
     pub(super) entries: HashMap<K, (u64, V)>,
     uses: u64,
-    max: usize,
+    pub(super) max: usize,
     /// How many entries were forgotten to make room.
     pub(super) recycled: u64,
 }

@@ -5,6 +5,7 @@
 //! [`Programs::state`] before and after shows everything that it changed.
 
 mod context;
+mod kept;
 mod policy;
 mod records;
 #[cfg(test)]
@@ -64,6 +65,22 @@ impl Program {
         }
     }
 
+    /// Whether the kernel gives this frame to the program in a test run. It refuses what holds no
+    /// Ethernet header, and for TC programs what is larger than a page (with room for the kernel's
+    /// own) or does not hold the IP header that it announces.
+    #[must_use]
+    pub fn can_run(self, frame: &[u8]) -> bool {
+        const TC_BYTES_MAX: usize = 3_500;
+        let (least, most) = match (self, frame.get(12..14)) {
+            (_, None) => return false,
+            (Self::IngressXdp, _) => (14, usize::MAX),
+            (_, Some([0x08, 0x00])) => (14 + 20, TC_BYTES_MAX),
+            (_, Some([0x86, 0xdd])) => (14 + 40, TC_BYTES_MAX),
+            (_, Some(_)) => (14, TC_BYTES_MAX),
+        };
+        (least..=most).contains(&frame.len())
+    }
+
     /// What the program's return value means.
     fn verdict(self, return_value: u32) -> Verdict {
         const TC_UNSPEC: u32 = u32::MAX;
@@ -112,33 +129,37 @@ impl Programs {
     /// Without root, or if the kernel refuses the object.
     #[must_use]
     pub fn load_unconfigured(half_open_max: u32, established_max: u32) -> Self {
-        Self::load_with(half_open_max, established_max, &mut EbpfLoader::new())
+        Self::load_tables(&[
+            (name::HALF_OPEN, half_open_max),
+            (name::ESTABLISHED, established_max),
+            (name::OVERFLOW, half_open_max),
+        ])
     }
 
-    /// Loads all programs for few flows, and with no more room for anything else: reading
-    /// [`state`](Self::state) takes as long as the maps are large, also when they are empty.
+    /// Loads all programs with tables of these sizes, in entries, and `entries` for everything else that
+    /// is remembered: tables take as long to be read as they are large, also when they are empty.
     ///
     /// # Panics
     /// Without root, or if the kernel refuses the object.
     #[must_use]
-    pub fn load_small(config: &Config, flows_max: u32) -> Self {
-        /// Enough for a few hosts on each CPU: these tables forget the oldest entries by CPU.
-        const ENTRIES: u32 = 4_096;
-        let mut sizes = EbpfLoader::new();
-        for map in [name::DATAGRAMS, name::PEERS, name::OPENERS, name::HOLDERS, name::ENDPOINTS] {
-            sizes.map_max_entries(map, ENTRIES);
-        }
-        let mut programs = Self::load_with(flows_max, flows_max, &mut sizes);
-        programs.configure(config);
-        programs
+    pub fn load_compact(half_open_max: u32, established_max: u32, entries: u32) -> Self {
+        let others = [name::DATAGRAMS, name::PEERS, name::OPENERS, name::HOLDERS, name::ENDPOINTS];
+        let flows = [
+            (name::HALF_OPEN, half_open_max),
+            (name::ESTABLISHED, established_max),
+            (name::OVERFLOW, half_open_max),
+        ];
+        let others = others.into_iter().map(|name| (name, entries));
+        Self::load_tables(&flows.into_iter().chain(others).collect::<Vec<_>>())
     }
 
-    fn load_with(half_open_max: u32, established_max: u32, sizes: &mut EbpfLoader<'_>) -> Self {
+    fn load_tables(sizes: &[(&'static str, u32)]) -> Self {
         require_root();
-        let mut ebpf = sizes
-            .map_max_entries(name::HALF_OPEN, half_open_max)
-            .map_max_entries(name::ESTABLISHED, established_max)
-            .map_max_entries(name::OVERFLOW, half_open_max)
+        let mut loader = EbpfLoader::new();
+        for (name, entries) in sizes {
+            loader.map_max_entries(name, *entries);
+        }
+        let mut ebpf = loader
             .override_global("AYA_LOG_LEVEL", &0_u8, false)
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("load the eBPF object: {}", chain(&error)));
@@ -274,23 +295,17 @@ impl Programs {
     /// If a map cannot be read.
     #[must_use]
     pub fn state(&self) -> State {
-        State {
-            verdicts: self.verdicts(),
-            events: self.events(),
-            hits: self.hits(),
-            records: self.records.all(),
-            ends: self.array(name::RECORDS_WRITTEN).get(&0, 0).expect("there is one"),
-            ..self.entries_of_all()
-        }
+        let (verdicts, events, hits) = (self.verdicts(), self.events(), self.hits());
+        State { verdicts, events, hits, ends: self.ends(), ..self.tables_state() }
     }
 
-    /// What programs remember in entries that come and go, which is all that has times besides
-    /// records and hits.
+    /// Everything that the programs remember, without what they only count, which takes longer to
+    /// read.
     ///
     /// # Panics
     /// If a map cannot be read.
     #[must_use]
-    pub fn entries_of_all(&self) -> State {
+    pub fn tables_state(&self) -> State {
         let tables = [(Table::HalfOpen, name::HALF_OPEN), (Table::Established, name::ESTABLISHED)];
         let flows = tables.into_iter().flat_map(|(table, map)| {
             self.entries::<FlowKey, FlowEntry>(map).map(move |(key, entry)| ((table, key), entry))
@@ -305,6 +320,7 @@ impl Programs {
             overflow: self.overflow(overflow_taken),
             overflow_taken,
             endpoints: self.entries(name::ENDPOINTS).collect(),
+            records: self.records.all(),
             ..State::default()
         }
     }
@@ -406,6 +422,7 @@ impl Programs {
         self.clear_map::<DatagramKey, u64>(name::DATAGRAMS);
         self.clear_map::<PeerKey, u64>(name::PEERS);
         self.clear_map::<EndpointKey, u64>(name::ENDPOINTS);
+        self.presence.clear();
         self.records.forget();
     }
 

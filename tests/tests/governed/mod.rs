@@ -16,15 +16,13 @@ use gateway_userspace::policy::CompiledPolicy;
 use proptest::{collection::vec, prelude::*};
 use reading::{Word, answered, inbound, outbound, read};
 use tests::{
+    fuzz::policies::policy,
     model::Model,
     rows::check::TICKS_PER_SEC,
     state::{Entry, State},
 };
 
-use crate::{
-    mutation::{Travelling, traffic},
-    policies::policy,
-};
+use crate::mutation::{Travelling, traffic};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

@@ -11,6 +11,8 @@
 //! the active one. Whatever ends the work before that leaves the one in force as it is.
 
 mod document;
+#[doc(hidden)]
+pub(super) mod fuzzing;
 mod hits;
 mod readback;
 mod tables;

@@ -123,6 +123,13 @@ impl Presence {
         }
     }
 
+    /// Forgets all flows. None may be in a table, and no packet under way.
+    pub fn clear(&self) {
+        for word in self.words.iter() {
+            word.store(0, Relaxed);
+        }
+    }
+
     /// Begins to make a bitmap anew: from when this returns on, flows that are opened are noted in it
     /// as well, and those which were before can be read from the tables. One process may, and one
     /// thread of it.

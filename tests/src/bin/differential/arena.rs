@@ -25,15 +25,7 @@ use tests::{
     unique,
 };
 
-/// Link-layer addresses, the same for both gateways.
-pub(crate) mod mac {
-    pub(crate) use tests::topology::{ROUTER_MAC as ROUTER, UPLINK_MAC as UPLINK};
-
-    /// The inside host.
-    pub(crate) const HOST: [u8; 6] = [0x02, 0x77, 0, 0, 0, 0x11];
-    /// The gateway as its inside hosts see it.
-    pub(crate) const INSIDE: [u8; 6] = [0x02, 0x77, 0, 0, 0, 0x12];
-}
+pub(crate) use tests::exchange::mac;
 
 /// What the reference says of a packet, as nftables names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

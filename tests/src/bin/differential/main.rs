@@ -10,16 +10,11 @@ mod compare;
 mod difference;
 mod evidence;
 mod expected;
-mod frame;
-mod grammar;
-mod mutation;
-mod option;
 mod print;
 mod report;
 mod rules;
 mod runner;
 mod shrink;
-mod step;
 
 use std::{
     collections::{HashMap, HashSet},
@@ -37,6 +32,7 @@ use nix::{
     sched::{CpuSet, sched_getcpu, sched_setaffinity},
     unistd::{Pid, geteuid},
 };
+pub(crate) use tests::exchange::{frame, grammar, option, step};
 use tests::{eigw::Hook, interrupt};
 
 use crate::{

@@ -27,7 +27,7 @@ pub(crate) const BATCH_MAX: usize = 128;
 
 /// Steps that a sequence may have, so that the number of a sequence in its batch and that of a
 /// step fit a marker.
-pub(crate) const STEPS_MAX: usize = 256;
+pub(crate) use tests::exchange::STEPS_MAX;
 
 /// How many sequences one pair of gateways may run. Their connections stay behind, and where
 /// tables become full behaviour is not what is compared here.

@@ -1,14 +1,13 @@
 //! From steps to frames, and from captured frames back to the step that they were.
 
-use ::tests::{
+use crate::{
     packet::{Packet, flag},
     topology::{INSIDE, OUTSIDE, STRANGER},
 };
 use gateway_common::tuple::{Direction, Family};
 
-use crate::{
-    arena::mac,
-    option,
+use crate::exchange::{
+    mac, option,
     step::{Checksum, Content, Datagram, IcmpError, Outside, Query, QueryKind, Segment, Step},
 };
 
@@ -17,19 +16,19 @@ const LINK_LEN: usize = 14;
 
 /// What a packet carries through a gateway that tells which one it is: the IPv4 identification,
 /// or the IPv6 flow label. Nothing between the two ends looks at either.
-pub(crate) type Marker = u16;
+pub type Marker = u16;
 
 /// The ports of one run of a sequence. No two runs share any, so they cannot meet in a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ports {
+pub struct Ports {
     /// The first of the inside ports.
-    pub(crate) inside: u16,
+    pub inside: u16,
     /// The first of the outside ports.
-    pub(crate) outside: u16,
+    pub outside: u16,
 }
 
 /// The frame of a step.
-pub(crate) fn frame(step: &Step, family: Family, ports: Ports, marker: Marker) -> Vec<u8> {
+pub fn frame(step: &Step, family: Family, ports: Ports, marker: Marker) -> Vec<u8> {
     let (source, destination) = match step.direction {
         Direction::Inbound => (mac::ROUTER, mac::UPLINK),
         Direction::Outbound => (mac::HOST, mac::INSIDE),
@@ -143,15 +142,15 @@ impl Marked for Packet {
 
 /// What is read out of a captured frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Sighting {
+pub struct Sighting {
     /// Which packet it is.
-    pub(crate) marker: Marker,
+    pub marker: Marker,
     /// The upper six bits of its traffic class, into which the reference writes.
-    pub(crate) service: u8,
+    pub service: u8,
 }
 
 /// Reads a frame; `None` if it is no IP packet.
-pub(crate) fn sight(frame: &[u8]) -> Option<Sighting> {
+pub fn sight(frame: &[u8]) -> Option<Sighting> {
     let ip = frame.get(LINK_LEN..)?;
     let (class, marker) = match ip.first()? >> 4 {
         4 => (*ip.get(1)?, [*ip.get(4)?, *ip.get(5)?]),
@@ -164,7 +163,7 @@ pub(crate) fn sight(frame: &[u8]) -> Option<Sighting> {
 /// Whether a captured frame is the one that was sent: all the same but for what forwarding and
 /// the reference change, that is the link layer, the hop limit, the traffic class and the IPv4
 /// header's checksum.
-pub(crate) fn is_same(captured: &[u8], sent: &[u8]) -> bool {
+pub fn is_same(captured: &[u8], sent: &[u8]) -> bool {
     forwarded(captured) == forwarded(sent)
 }
 
@@ -189,7 +188,7 @@ fn forwarded(frame: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::tests::address::FAMILIES;
+    use crate::address::FAMILIES;
 
     const PORTS: Ports = Ports { inside: 2000, outside: 3000 };
 

@@ -1,11 +1,11 @@
 //! Two TCP peers with real sequence numbers, and what they say as a gateway between them sees it.
 
+use crate::packet::flag;
 use fastrand::Rng;
 use gateway_common::tuple::Direction;
-use tests::packet::flag;
 
 use super::{once_in, pick};
-use crate::{
+use crate::exchange::{
     option::TcpOption,
     step::{Checksum, Content, Segment, Step, opposite},
 };

@@ -1,7 +1,7 @@
 //! How connections end, and what comes after.
 
+use crate::packet::flag::{ACK, FIN, PSH, RST, SYN};
 use gateway_common::tuple::Direction::{self, Inbound, Outbound};
-use tests::packet::flag::{ACK, FIN, PSH, RST, SYN};
 
 use super::{
     once_in,
@@ -9,7 +9,7 @@ use super::{
     pick,
     talk::Talk,
 };
-use crate::step::opposite;
+use crate::exchange::step::opposite;
 
 /// Ends a connection in one of many ways, or leaves it open.
 pub(crate) fn close(talk: &mut Talk<'_>) {

@@ -1,14 +1,14 @@
 //! Small changes that turn what hosts say into what attackers, broken hosts and bad luck make of
 //! it.
 
+use crate::packet::flag::{ACK, FIN, PSH, RST, SYN, URG};
 use fastrand::Rng;
 use gateway_common::tuple::{
     Direction::{Inbound, Outbound},
     Family,
 };
-use tests::packet::flag::{ACK, FIN, PSH, RST, SYN, URG};
 
-use crate::{
+use crate::exchange::{
     grammar::{error, misdirected, pick},
     option::{self, TcpOption},
     step::{Checksum, Content, Datagram, IcmpError, Mutation, Query, Segment, Step, opposite},

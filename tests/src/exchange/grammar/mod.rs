@@ -10,9 +10,8 @@ mod transfer;
 use fastrand::Rng;
 use gateway_common::tuple::Family;
 
-use crate::{
-    mutation,
-    runner::STEPS_MAX,
+use crate::exchange::{
+    STEPS_MAX, mutation,
     step::{Origin, Sequence},
 };
 
@@ -20,7 +19,8 @@ pub(crate) use datagram::{error, misdirected};
 use talk::Talk;
 
 /// The sequence of this origin. The same origin gives the same sequence on every machine.
-pub(crate) fn sequence(origin: Origin) -> Sequence {
+#[must_use]
+pub fn sequence(origin: Origin) -> Sequence {
     // An odd multiplier spreads consecutive numbers over all seeds.
     let spread = origin.number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let mut rng = Rng::with_seed(origin.seed.rotate_left(32) ^ spread);
@@ -38,7 +38,7 @@ pub(crate) fn sequence(origin: Origin) -> Sequence {
 }
 
 /// A TCP connection from its opening to what comes after its end, or a part of that.
-fn connection(rng: &mut Rng) -> Vec<crate::step::Step> {
+fn connection(rng: &mut Rng) -> Vec<crate::exchange::step::Step> {
     let mut talk = Talk::new(rng);
     if opening::open(&mut talk) {
         transfer::transfer(&mut talk);
@@ -59,8 +59,8 @@ pub(crate) fn once_in(rng: &mut Rng, n: u32) -> bool {
 }
 
 /// Exchanges as textbooks have them: every packet is what its receiver expects.
-#[cfg(test)]
-pub(crate) fn plain_exchanges() -> Vec<Vec<crate::step::Step>> {
+#[must_use]
+pub fn plain_exchanges() -> Vec<Vec<crate::exchange::step::Step>> {
     let mut rng = Rng::with_seed(1);
     let mut exchanges = Vec::new();
     for _ in 0..50 {
@@ -77,7 +77,7 @@ pub(crate) fn plain_exchanges() -> Vec<Vec<crate::step::Step>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::step::Content;
+    use crate::exchange::step::Content;
 
     fn sequences(seed: u64) -> impl Iterator<Item = Sequence> {
         (0..2000).map(move |number| sequence(Origin { seed, number }))

@@ -2,7 +2,14 @@
 
 use std::fmt::Write as _;
 
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{
+    collection::vec,
+    option,
+    prelude::*,
+    sample::select,
+    strategy::ValueTree,
+    test_runner::{RngAlgorithm, TestRng, TestRunner},
+};
 
 /// Prefixes that hold hosts of the table, in both versions.
 const PLACES: [[&str; 2]; 6] = [
@@ -17,7 +24,7 @@ const PORTS: [&str; 6] = ["22", "53", "443", "5000", "'40000-40001'", "'1024-655
 const TYPES: [&str; 4] = ["8", "128", "'0-20'", "'129-255'"];
 
 /// A configuration file with a random policy, which may or may not let in what outside opens.
-pub(crate) fn policy(lets_in: bool) -> impl Strategy<Value = String> {
+pub fn policy(lets_in: bool) -> impl Strategy<Value = String> {
     let subnets = vec(option::weighted(0.4, route(lets_in)), 5);
     let rules = vec(rule(lets_in), 0..6);
     (route(lets_in), subnets, rules).prop_map(|(default_route, subnets, rules)| {
@@ -75,4 +82,17 @@ fn rule(lets_in: bool) -> impl Strategy<Value = String> {
 
 fn place() -> impl Strategy<Value = Option<[&'static str; 2]>> {
     option::of(select(&PLACES[..]))
+}
+
+/// The policy that follows from a seed: the same one on every machine.
+///
+/// # Panics
+/// Never: nothing is filtered out.
+#[must_use]
+pub fn policy_of(seed: u64, lets_in: bool) -> String {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&seed.to_le_bytes());
+    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
+    let mut runner = TestRunner::new_with_rng(ProptestConfig::default(), rng);
+    policy(lets_in).new_tree(&mut runner).expect("nothing is filtered out").current()
 }

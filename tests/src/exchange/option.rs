@@ -2,7 +2,7 @@
 
 /// One option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TcpOption {
+pub enum TcpOption {
     /// Maximum segment size.
     SegmentSize(u16),
     /// Window scale: how far the sender shifts its windows.
@@ -28,7 +28,7 @@ pub(crate) enum TcpOption {
 
 impl TcpOption {
     /// How far windows are to be shifted, if it says that.
-    pub(crate) const fn scale(self) -> Option<u8> {
+    pub const fn scale(self) -> Option<u8> {
         if let Self::Scale(shift) = self { Some(shift) } else { None }
     }
 
@@ -50,11 +50,11 @@ impl TcpOption {
 }
 
 /// All of `options` one after the other.
-pub(crate) fn encode(options: &[TcpOption]) -> Vec<u8> {
+pub fn encode(options: &[TcpOption]) -> Vec<u8> {
     options.iter().flat_map(|option| option.bytes()).collect()
 }
 
 /// Whether `options` fit a TCP header.
-pub(crate) fn fit(options: &[TcpOption]) -> bool {
+pub fn fit(options: &[TcpOption]) -> bool {
     encode(options).len() <= 40
 }

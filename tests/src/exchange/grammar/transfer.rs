@@ -1,10 +1,10 @@
 //! What happens between the opening and the end.
 
+use crate::packet::flag::{ACK, ECE, PSH};
 use gateway_common::tuple::Direction;
-use tests::packet::flag::{ACK, ECE, PSH};
 
 use super::{pick, talk::Talk};
-use crate::{option::TcpOption, step::opposite};
+use crate::exchange::{option::TcpOption, step::opposite};
 
 /// A few exchanges of data.
 pub(crate) fn transfer(talk: &mut Talk<'_>) {

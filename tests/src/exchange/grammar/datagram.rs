@@ -7,7 +7,7 @@ use gateway_common::tuple::{
 };
 
 use super::{once_in, pick};
-use crate::step::{
+use crate::exchange::step::{
     Checksum, Content, Datagram, IcmpError, Outside, Query, QueryKind, Shift, Step, opposite,
 };
 
@@ -121,7 +121,6 @@ pub(crate) fn error(rng: &mut Rng, family: Family, about: Step) -> Step {
 }
 
 /// A request and its answer, of each protocol.
-#[cfg(test)]
 pub(crate) fn plain_exchanges() -> [Vec<Step>; 2] {
     let mut rng = Rng::with_seed(1);
     [

@@ -1,7 +1,7 @@
 //! How connections begin.
 
+use crate::packet::flag::{ACK, CWR, ECE, RST, SYN};
 use gateway_common::tuple::Direction::{Inbound, Outbound};
-use tests::packet::flag::{ACK, CWR, ECE, RST, SYN};
 
 use super::{once_in, pick, talk::Talk};
 
@@ -83,7 +83,7 @@ fn simultaneous(talk: &mut Talk<'_>) {
     }
     let first = talk.either();
     talk.acknowledge(first);
-    talk.acknowledge(crate::step::opposite(first));
+    talk.acknowledge(crate::exchange::step::opposite(first));
 }
 
 /// The gateway sees a connection that began without it.

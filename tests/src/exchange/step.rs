@@ -1,60 +1,60 @@
 //! What a sequence consists of: packets as their senders mean them, without addresses and ports
 //! of their own, so that one sequence can run many times side by side.
 
+use crate::packet::flag;
 use gateway_common::tuple::{Direction, Family};
-use tests::packet::flag;
 
-use crate::option::{self, TcpOption};
+use crate::exchange::option::{self, TcpOption};
 
 /// Where a sequence comes from: its number among those of a seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin {
+pub struct Origin {
     /// What the generator was seeded with.
-    pub(crate) seed: u64,
+    pub seed: u64,
     /// Which of its sequences this is.
-    pub(crate) number: u64,
+    pub number: u64,
 }
 
 /// Packets of one conversation in the order in which a gateway sees them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Sequence {
+pub struct Sequence {
     /// How to generate it again.
-    pub(crate) origin: Origin,
+    pub origin: Origin,
     /// The IP version of all its packets.
-    pub(crate) family: Family,
+    pub family: Family,
     /// The packets.
-    pub(crate) steps: Vec<Step>,
+    pub steps: Vec<Step>,
 }
 
 /// One packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub struct Step {
     /// Which way it travels.
-    pub(crate) direction: Direction,
+    pub direction: Direction,
     /// The host outside that sends or receives it.
-    pub(crate) outside: Outside,
+    pub outside: Outside,
     /// How far its ports are from those of the conversation.
-    pub(crate) shift: Shift,
+    pub shift: Shift,
     /// What it carries.
-    pub(crate) content: Content,
+    pub content: Content,
     /// What the grammar meant by it.
-    pub(crate) label: &'static str,
+    pub label: &'static str,
     /// What was changed about it, and what it was before that.
-    pub(crate) mutation: Option<Mutation>,
+    pub mutation: Option<Mutation>,
 }
 
 /// A change to a step, which can be taken back.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Mutation {
+pub struct Mutation {
     /// What was changed.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// The step without the change.
-    pub(crate) before: Box<Step>,
+    pub before: Box<Step>,
 }
 
 /// A host outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outside {
+pub enum Outside {
     /// The one that inside talks to.
     Peer,
     /// Somebody else.
@@ -63,16 +63,16 @@ pub(crate) enum Outside {
 
 /// Distances from the conversation's ports; of an echo, `inside` is the identifier's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shift {
+pub struct Shift {
     /// Of the inside port.
-    pub(crate) inside: u16,
+    pub inside: u16,
     /// Of the outside port.
-    pub(crate) outside: u16,
+    pub outside: u16,
 }
 
 /// What a packet carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Content {
+pub enum Content {
     /// A TCP segment.
     Tcp(Segment),
     /// A UDP datagram.
@@ -85,28 +85,28 @@ pub(crate) enum Content {
 
 /// A TCP segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
+pub struct Segment {
     /// Bits of [`flag`].
-    pub(crate) flags: u16,
+    pub flags: u16,
     /// The sequence number.
-    pub(crate) sequence: u32,
+    pub sequence: u32,
     /// The acknowledgment number, whether or not the flags say that it counts.
-    pub(crate) acknowledgment: u32,
+    pub acknowledgment: u32,
     /// The window field, not scaled.
-    pub(crate) window: u16,
+    pub window: u16,
     /// The options.
-    pub(crate) options: Vec<TcpOption>,
+    pub options: Vec<TcpOption>,
     /// How many bytes of data it carries.
-    pub(crate) payload_len: u16,
+    pub payload_len: u16,
     /// How long the header says it is, in words of four bytes, instead of the truth.
-    pub(crate) claimed_words: Option<u8>,
+    pub claimed_words: Option<u8>,
     /// Whether its checksum is what it should be.
-    pub(crate) checksum: Checksum,
+    pub checksum: Checksum,
 }
 
 /// Whether a checksum is right.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Checksum {
+pub enum Checksum {
     /// It is.
     Right,
     /// It is not.
@@ -117,31 +117,31 @@ pub(crate) enum Checksum {
 
 /// A UDP datagram.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Datagram {
+pub struct Datagram {
     /// How many bytes of data it carries.
-    pub(crate) payload_len: u16,
+    pub payload_len: u16,
     /// What the length field says instead of the truth.
-    pub(crate) claimed_len: Option<u16>,
+    pub claimed_len: Option<u16>,
     /// Whether its checksum is what it should be.
-    pub(crate) checksum: Checksum,
+    pub checksum: Checksum,
 }
 
 /// An ICMP message that is no error.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Query {
+pub struct Query {
     /// What it asks or answers.
-    pub(crate) kind: QueryKind,
+    pub kind: QueryKind,
     /// The code, zero unless mutated.
-    pub(crate) code: u8,
+    pub code: u8,
     /// The sequence number in it.
-    pub(crate) sequence: u16,
+    pub sequence: u16,
     /// Whether its checksum is what it should be.
-    pub(crate) checksum: Checksum,
+    pub checksum: Checksum,
 }
 
 /// Kinds of ICMP messages that are no errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum QueryKind {
+pub enum QueryKind {
     /// Echo request.
     EchoRequest,
     /// Echo reply.
@@ -152,46 +152,46 @@ pub(crate) enum QueryKind {
 
 /// An ICMP error about another packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct IcmpError {
+pub struct IcmpError {
     /// The type, a number of the packet's family.
-    pub(crate) kind: u8,
+    pub kind: u8,
     /// The code.
-    pub(crate) code: u8,
+    pub code: u8,
     /// The four bytes in front of the quote: an MTU, a pointer or nothing.
-    pub(crate) value: u32,
+    pub value: u32,
     /// The packet that it quotes.
-    pub(crate) quoted: Box<Step>,
+    pub quoted: Box<Step>,
     /// How many bytes of that packet, counted from the end of its IP header.
-    pub(crate) quoted_len: u16,
+    pub quoted_len: u16,
 }
 
 impl Segment {
     /// Whether all of these flags are set.
-    pub(crate) const fn has(&self, flags: u16) -> bool {
+    pub const fn has(&self, flags: u16) -> bool {
         self.flags & flags == flags
     }
 
     /// How many sequence numbers it takes.
-    pub(crate) fn len(&self) -> u32 {
+    pub fn len(&self) -> u32 {
         u32::from(self.payload_len)
             + u32::from(self.has(flag::SYN))
             + u32::from(self.has(flag::FIN))
     }
 
     /// How many bytes it has, header included.
-    pub(crate) fn bytes_len(&self) -> usize {
+    pub fn bytes_len(&self) -> usize {
         20 + option::encode(&self.options).len().next_multiple_of(4) + usize::from(self.payload_len)
     }
 
     /// The sequence number behind its last.
-    pub(crate) fn end(&self) -> u32 {
+    pub fn end(&self) -> u32 {
         self.sequence.wrapping_add(self.len())
     }
 }
 
 impl Step {
     /// A packet of the conversation itself.
-    pub(crate) const fn new(direction: Direction, label: &'static str, content: Content) -> Self {
+    pub const fn new(direction: Direction, label: &'static str, content: Content) -> Self {
         Self {
             direction,
             outside: Outside::Peer,
@@ -203,7 +203,7 @@ impl Step {
     }
 
     /// The segment, if it is TCP.
-    pub(crate) const fn segment(&self) -> Option<&Segment> {
+    pub const fn segment(&self) -> Option<&Segment> {
         match &self.content {
             Content::Tcp(segment) => Some(segment),
             Content::Udp(_) | Content::Query(_) | Content::Error(_) => None,
@@ -212,7 +212,7 @@ impl Step {
 }
 
 /// The direction of the answer.
-pub(crate) const fn opposite(direction: Direction) -> Direction {
+pub const fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Inbound => Direction::Outbound,
         Direction::Outbound => Direction::Inbound,
