@@ -6,6 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use fastrand::Rng;
 use tests::fuzz::{TARGETS, Target};
 
 /// Every input that is kept is checked as a fuzzer would.
@@ -40,6 +41,31 @@ fn seeds_are_up_to_date() {
         assert_eq!(found, names, "UPDATE_SEEDS=1 cargo test -p tests --test fuzz writes them");
         for (path, (_, seed)) in found.iter().zip(&expected) {
             assert!(fs::read(path).expect("it is there") == *seed, "{} is old", path.display());
+        }
+    }
+}
+
+/// Seeds with a few bytes changed: what a fuzzer would try first. `FUZZ_ROUNDS` says how many of
+/// each target.
+#[test]
+fn changed_seeds_do_no_harm() {
+    let rounds = std::env::var("FUZZ_ROUNDS").map_or(200, |text| text.parse().expect("a number"));
+    for target in TARGETS {
+        let seeds = (target.seeds)();
+        let mut rng = Rng::with_seed(6092);
+        for _ in 0..rounds {
+            let mut input = seeds[rng.usize(..seeds.len())].clone();
+            for _ in 0..rng.u8(..6) {
+                if !input.is_empty() {
+                    let at = rng.usize(..input.len());
+                    input[at] = if rng.bool() { rng.u8(..) } else { input[at] ^ 1 << rng.u8(..8) };
+                }
+            }
+            if rng.u8(..4) == 0 {
+                input.truncate(rng.usize(..=input.len()));
+            }
+            let checked = panic::catch_unwind(AssertUnwindSafe(|| (target.run)(&input)));
+            assert!(checked.is_ok(), "{}, see above: {input:02x?}", target.name);
         }
     }
 }

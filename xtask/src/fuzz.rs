@@ -3,6 +3,7 @@
 
 use std::{
     ffi::OsString,
+    fmt::Write as _,
     fs,
     io::{BufRead as _, BufReader},
     path::{Path, PathBuf},
@@ -21,6 +22,8 @@ const NIGHTLY: &str = "+nightly";
 const CARGO_FUZZ_VERSION: &str = "0.13.2";
 /// Inputs that are larger show nothing that smaller ones do not.
 const INPUT_BYTES_MAX: u32 = 4096;
+/// Lines that are shown of what is found.
+const EVIDENCE_LINES: u32 = 12;
 /// An input that takes longer is a failure.
 const INPUT_SECS_MAX: u32 = 10;
 
@@ -37,7 +40,7 @@ pub(crate) struct Args {
     sanitize: bool,
     /// Passed on to the packet fuzzer.
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    args: Vec<OsString>,
+    rest: Vec<OsString>,
 }
 
 /// Runs the job.
@@ -46,7 +49,7 @@ pub(crate) struct Args {
 /// When there is no nightly toolchain, something does not build, or a fuzzer finds something.
 pub(crate) fn run(args: &Args) -> Result<()> {
     if args.target.as_deref() == Some("packets") {
-        return program::run("packets", &program::Args::of(args.args.clone()));
+        return program::run("packets", &program::Args::of(args.rest.clone()));
     }
     ensure_tools()?;
     let all = targets()?;
@@ -139,6 +142,8 @@ struct Run {
     inputs: u64,
     crashes: u64,
     evidence: String,
+    /// How many more lines belong to it.
+    evidence_lines: u32,
 }
 
 fn fuzz(target: &str, args: &Args) -> Result<Run> {
@@ -197,9 +202,12 @@ impl Run {
         } else if line.contains("Test unit written to") {
             self.crashes += 1;
         }
-        let is_evidence = line.contains("panicked at") || line.contains("Test unit written to");
         // What a panic says stands on the lines behind it.
-        if is_evidence || (self.evidence.lines().count() % 40 != 0 && !line.starts_with('#')) {
+        if line.contains("panicked at") {
+            self.evidence_lines = EVIDENCE_LINES;
+        }
+        if self.evidence_lines > 0 || line.contains("Test unit written to") {
+            self.evidence_lines = self.evidence_lines.saturating_sub(1);
             self.evidence += line;
             self.evidence.push('\n');
         }
@@ -213,10 +221,12 @@ fn table(runs: &[Run]) -> String {
     );
     for run in runs {
         let Run { target, executions, per_second, edges, features, inputs, crashes, .. } = run;
-        table += &format!(
+        writeln!(
+            table,
             "{target:<10}  {executions:>11}  {per_second:>7}  {edges:>7}  {features:>8}  \
-             {inputs:>7}  {crashes:>7}\n"
-        );
+             {inputs:>7}  {crashes:>7}"
+        )
+        .expect("strings take everything");
     }
     table
 }

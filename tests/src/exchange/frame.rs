@@ -28,6 +28,7 @@ pub struct Ports {
 }
 
 /// The frame of a step.
+#[must_use]
 pub fn frame(step: &Step, family: Family, ports: Ports, marker: Marker) -> Vec<u8> {
     let (source, destination) = match step.direction {
         Direction::Inbound => (mac::ROUTER, mac::UPLINK),
@@ -150,6 +151,7 @@ pub struct Sighting {
 }
 
 /// Reads a frame; `None` if it is no IP packet.
+#[must_use]
 pub fn sight(frame: &[u8]) -> Option<Sighting> {
     let ip = frame.get(LINK_LEN..)?;
     let (class, marker) = match ip.first()? >> 4 {
@@ -163,6 +165,7 @@ pub fn sight(frame: &[u8]) -> Option<Sighting> {
 /// Whether a captured frame is the one that was sent: all the same but for what forwarding and
 /// the reference change, that is the link layer, the hop limit, the traffic class and the IPv4
 /// header's checksum.
+#[must_use]
 pub fn is_same(captured: &[u8], sent: &[u8]) -> bool {
     forwarded(captured) == forwarded(sent)
 }

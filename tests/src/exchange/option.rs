@@ -28,6 +28,7 @@ pub enum TcpOption {
 
 impl TcpOption {
     /// How far windows are to be shifted, if it says that.
+    #[must_use]
     pub const fn scale(self) -> Option<u8> {
         if let Self::Scale(shift) = self { Some(shift) } else { None }
     }
@@ -50,11 +51,13 @@ impl TcpOption {
 }
 
 /// All of `options` one after the other.
+#[must_use]
 pub fn encode(options: &[TcpOption]) -> Vec<u8> {
     options.iter().flat_map(|option| option.bytes()).collect()
 }
 
 /// Whether `options` fit a TCP header.
+#[must_use]
 pub fn fit(options: &[TcpOption]) -> bool {
     encode(options).len() <= 40
 }

@@ -167,30 +167,35 @@ pub struct IcmpError {
 
 impl Segment {
     /// Whether all of these flags are set.
+    #[must_use]
     pub const fn has(&self, flags: u16) -> bool {
         self.flags & flags == flags
     }
 
     /// How many sequence numbers it takes.
-    pub fn len(&self) -> u32 {
+    #[must_use]
+    pub fn span(&self) -> u32 {
         u32::from(self.payload_len)
             + u32::from(self.has(flag::SYN))
             + u32::from(self.has(flag::FIN))
     }
 
     /// How many bytes it has, header included.
+    #[must_use]
     pub fn bytes_len(&self) -> usize {
         20 + option::encode(&self.options).len().next_multiple_of(4) + usize::from(self.payload_len)
     }
 
     /// The sequence number behind its last.
+    #[must_use]
     pub fn end(&self) -> u32 {
-        self.sequence.wrapping_add(self.len())
+        self.sequence.wrapping_add(self.span())
     }
 }
 
 impl Step {
     /// A packet of the conversation itself.
+    #[must_use]
     pub const fn new(direction: Direction, label: &'static str, content: Content) -> Self {
         Self {
             direction,
@@ -203,6 +208,7 @@ impl Step {
     }
 
     /// The segment, if it is TCP.
+    #[must_use]
     pub const fn segment(&self) -> Option<&Segment> {
         match &self.content {
             Content::Tcp(segment) => Some(segment),
@@ -212,6 +218,7 @@ impl Step {
 }
 
 /// The direction of the answer.
+#[must_use]
 pub const fn opposite(direction: Direction) -> Direction {
     match direction {
         Direction::Inbound => Direction::Outbound,

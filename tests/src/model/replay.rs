@@ -11,7 +11,7 @@ use gateway_common::{
     verdict::Reason,
 };
 
-use super::{Lru, Model};
+use super::{Lru, Model, Slot};
 use crate::state::{SetBack as _, set_back};
 
 impl Model {
@@ -79,7 +79,7 @@ impl Model {
                 let half_open = self.memory.half_open.borrow();
                 half_open.entries.get(key).map(|(_, slot)| slot.read())
             }
-            Table::Established => self.memory.established.borrow().get(key).map(|slot| slot.read()),
+            Table::Established => self.memory.established.borrow().get(key).map(Slot::read),
         }
     }
 }

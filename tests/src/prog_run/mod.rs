@@ -155,11 +155,11 @@ impl Programs {
 
     fn load_tables(sizes: &[(&'static str, u32)]) -> Self {
         require_root();
-        let mut loader = EbpfLoader::new();
+        let mut options = EbpfLoader::new();
         for (name, entries) in sizes {
-            loader.map_max_entries(name, *entries);
+            options.map_max_entries(name, *entries);
         }
-        let mut ebpf = loader
+        let mut ebpf = options
             .override_global("AYA_LOG_LEVEL", &0_u8, false)
             .load(OBJECT)
             .unwrap_or_else(|error| panic!("load the eBPF object: {}", chain(&error)));

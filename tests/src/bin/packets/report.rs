@@ -46,8 +46,10 @@ impl Finding {
                 Direction::Inbound => "in ",
                 Direction::Outbound => "out",
             };
-            let bytes: String =
-                step.travelling.frame.bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let mut bytes = String::new();
+            for byte in &step.travelling.frame.bytes {
+                write!(bytes, "{byte:02x}").expect("strings take everything");
+            }
             let sweep = if step.sweep { " swept" } else { "" };
             let beside = if step.travelling.frame.segments > 1 { " segmented" } else { "" };
             format!("{direction} +{}s{sweep}{beside} {reason:?} {bytes}", step.wait_secs())
@@ -112,6 +114,8 @@ pub(crate) struct Totals {
     /// Sequences of which nothing is known, because it always did.
     pub(crate) given_up: u64,
     seconds: f64,
+    #[serde(skip)]
+    elapsed: Duration,
     findings: Vec<Finding>,
     #[serde(skip)]
     from_outside: bool,
@@ -146,7 +150,7 @@ impl Totals {
 
     /// Notes what it took.
     pub(crate) fn finish(&mut self, seed: u64, elapsed: Duration) {
-        (self.seed, self.seconds) = (seed, elapsed.as_secs_f64());
+        (self.seed, self.seconds, self.elapsed) = (seed, elapsed.as_secs_f64(), elapsed);
     }
 
     /// Leaves the sequences that show a difference in a directory.
@@ -167,17 +171,22 @@ impl Totals {
         Ok(serde_json::to_string(self)? + "\n")
     }
 
+    fn packets_per_sec(&self) -> u64 {
+        let elapsed_ms = u64::try_from(self.elapsed.as_millis()).unwrap_or(u64::MAX);
+        self.packets.saturating_mul(1000) / elapsed_ms.max(1)
+    }
+
     /// For people.
     pub(crate) fn plain(&self) -> String {
         let Self { seed, packets, packets_from_outside, worlds, sequences, .. } = self;
         let mut text = format!(
             "seed {seed}: {packets} packets, {packets_from_outside} of them in sequences from outside \
              alone, {sequences} sequences in {worlds} worlds\n{} sequences were repeated because \
-             the clock ticked, {} given up\n{:.1} s, {:.0} packets a second\n{} differences\n",
+             the clock ticked, {} given up\n{:.1} s, {} packets a second\n{} differences\n",
             self.repeated,
             self.given_up,
             self.seconds,
-            *packets as f64 / self.seconds.max(f64::EPSILON),
+            self.packets_per_sec(),
             self.findings.len(),
         );
         for finding in &self.findings {

@@ -49,6 +49,7 @@ pub(crate) fn tape_from_outside(seed: u64, number: u64, world: u16) -> Tape {
     let mut tape = tape(seed, number, world);
     for step in &mut tape.steps {
         step.travelling.direction = Direction::Inbound;
+        step.travelling.frame.is_forwarded = false;
         (step.wait, step.sweep) = (0, false);
     }
     tape

@@ -102,6 +102,7 @@ impl Twin {
             None => self.programs.configure(&world.config),
         }
         self.model = world.model();
+        self.coarse = TimeSpec::new(0, 0);
         (self.world, self.ingress) = (world, ingress);
         self.settle();
     }
@@ -176,8 +177,8 @@ impl Twin {
             Direction::Inbound => self.ingress,
             Direction::Outbound => Program::EgressTc,
         };
-        let is_several = frame.segments > 1;
-        if !program.can_run(&frame.bytes) || (is_several && program == Program::IngressXdp) {
+        let has_context = frame.segments > 1 || frame.is_forwarded;
+        if !program.can_run(&frame.bytes) || (has_context && program == Program::IngressXdp) {
             return Ok(false);
         }
         self.set_clock();

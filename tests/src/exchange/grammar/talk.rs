@@ -142,7 +142,7 @@ impl<'r> Talk<'r> {
         let segment = self.segment(direction, flags, payload_len);
         let peer = self.peer(direction);
         peer.next = segment.end();
-        if segment.len() > 0 {
+        if segment.span() > 0 {
             peer.last = Some(segment.clone());
         }
         self.show(direction, label, segment.clone());
@@ -160,7 +160,7 @@ impl<'r> Talk<'r> {
             let edge = segment.acknowledgment.wrapping_add(u32::from(segment.window) << scale);
             receiver.edge = edge;
         }
-        if is_whole && segment.len() > 0 {
+        if is_whole && segment.span() > 0 {
             receiver.expected = next;
         }
     }
