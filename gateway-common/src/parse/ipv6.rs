@@ -107,7 +107,11 @@ fn step<B: PacketBytes>(bytes: &B, network: &mut Network, is_first: bool) -> Res
             network.is_authenticated = true;
             (units + 2) * 4
         }
-        // Only with the P bit does more follow (E81); otherwise it is a control message (RFC 5533).
+        // Only with the P bit does more follow (E81); otherwise it is a control message (RFC 5533),
+        // which has to be all there: what was read may lie behind the packet.
+        SHIM6 if header[2] & 0x80 == 0 && network.payload_len() < header.len() => {
+            return Err(Reason::ExtensionHeader);
+        }
         SHIM6 if header[2] & 0x80 == 0 => return Ok(0),
         // Directly behind the IPv6 header or not at all (RFC8200-4.0, E64).
         HOP_BY_HOP if !is_first => return Err(Reason::ExtensionHeader),
