@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::{
     boundary::Boundary,
     job::{Job, Way},
-    site::{done, left_on},
+    site::{done, left_on, no_pins},
     sweep::{Row, Sample},
     tracer::{self, Ending, Moment, Reaction},
 };
@@ -143,17 +143,13 @@ impl Place {
         };
         if outcome == "refused" {
             *row.complaints.entry(text.to_owned()).or_default() += 1;
-            let entries = self.bpffs.entries();
-            if job == Job::Attach && !entries.is_empty() {
-                return Err(format!("after {text:?} pins are left: {entries:?}"));
+            if job == Job::Attach {
+                no_pins(&self.bpffs).map_err(|what| format!("after {text:?}: {what}"))?;
             }
         }
         done(&self.eigw(&["status"]))?;
         done(&self.eigw(&["detach", "--all"]))?;
-        let entries = self.bpffs.entries();
-        if !entries.is_empty() {
-            return Err(format!("{} pins are left, such as {:?}", entries.len(), entries[0]));
-        }
+        no_pins(&self.bpffs)?;
         match loss {
             Loss::Removed => {}
             Loss::Renamed => left_on(&self.host, RENAMED)?,

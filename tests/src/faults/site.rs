@@ -21,6 +21,7 @@ use super::{
     tracer::{self, Call, Ending, Moment, Reaction},
 };
 use crate::{
+    bpffs::Bpffs,
     config::ConfigFile,
     eigw::{Answer, NAME},
     netns::Netns,
@@ -165,6 +166,9 @@ impl Site {
     ///
     /// # Errors
     /// What is wrong.
+    ///
+    /// # Panics
+    /// When the target's socket cannot be told not to wait.
     pub fn examine(&self, was_attached: bool) -> Result<State, String> {
         let state = self.told()?;
         if was_attached {
@@ -206,10 +210,7 @@ impl Site {
     /// # Errors
     /// What is left.
     pub fn is_clear(&self) -> Result<(), String> {
-        let entries = self.lab.bpffs.entries();
-        if !entries.is_empty() {
-            return Err(format!("{} pins are left, such as {:?}", entries.len(), entries[0]));
-        }
+        no_pins(&self.lab.bpffs)?;
         left_on(&self.lab.gateway, UPLINK)
     }
 
@@ -343,6 +344,15 @@ pub(super) fn done(answer: &Answer) -> Result<(), String> {
 ///
 /// # Errors
 /// What is there.
+pub(super) fn no_pins(bpffs: &Bpffs) -> Result<(), String> {
+    match bpffs.entries().as_slice() {
+        [] => Ok(()),
+        entries @ [first, ..] => {
+            Err(format!("{} pins are left, such as {}", entries.len(), first.display()))
+        }
+    }
+}
+
 pub(super) fn left_on(host: &Netns, interface: &str) -> Result<(), String> {
     let programs = programs_on(host, interface);
     if !programs.is_empty() {

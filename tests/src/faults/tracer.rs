@@ -99,6 +99,7 @@ struct UnderWay {
 }
 
 impl<F: FnMut(Moment, &Call) -> Reaction> Tracer<F> {
+    #[expect(clippy::zombie_processes, reason = "`run` waits for it, by its pid")]
     fn start(command: &mut Command, react: F) -> Self {
         let output = [(); 2].map(|()| tempfile::tempfile().expect("a temporary file"));
         let [stdout, stderr] =
@@ -120,7 +121,7 @@ impl<F: FnMut(Moment, &Call) -> Reaction> Tracer<F> {
         )
         .expect("it stands still");
         let tracer = Self { react, program, under_way: HashMap::new(), output, is_killed: false };
-        tracer.resume(program, None);
+        Self::resume(program, None);
         tracer
     }
 
@@ -138,14 +139,14 @@ impl<F: FnMut(Moment, &Call) -> Reaction> Tracer<F> {
                 WaitStatus::Exited(pid, exit_code) if pid == self.program => code = Some(exit_code),
                 WaitStatus::PtraceSyscall(pid) => {
                     self.meet(pid);
-                    self.resume(pid, None);
+                    Self::resume(pid, None);
                 }
-                WaitStatus::PtraceEvent(pid, ..) => self.resume(pid, None),
+                WaitStatus::PtraceEvent(pid, ..) => Self::resume(pid, None),
                 WaitStatus::Stopped(pid, signal) => {
                     // A new thread begins with this signal, which nobody sent.
                     let is_new = self.under_way.insert(pid, None).is_none();
                     let signal = Some(signal).filter(|&it| !is_new || it != Signal::SIGSTOP);
-                    self.resume(pid, signal);
+                    Self::resume(pid, signal);
                 }
                 WaitStatus::Exited(..)
                 | WaitStatus::Signaled(..)
@@ -209,7 +210,7 @@ impl<F: FnMut(Moment, &Call) -> Reaction> Tracer<F> {
     }
 
     /// Lets a thread go on to the next beginning or end of a call.
-    fn resume(&self, pid: Pid, signal: Option<Signal>) {
+    fn resume(pid: Pid, signal: Option<Signal>) {
         match ptrace::syscall(pid, signal) {
             // It was killed meanwhile.
             Ok(()) | Err(Errno::ESRCH) => {}

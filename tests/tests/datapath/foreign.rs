@@ -147,7 +147,7 @@ fn owners_and_stale_locks_do_not_matter() {
     let root = site.bpffs.path().join("eigw");
     fs::create_dir(&root).expect("made");
     chown(&root, Some(NOBODY), Some(NOBODY)).expect("root may");
-    fs::set_permissions(&root, fs::Permissions::from_mode(0)).expect("root may");
+    fs::set_permissions(&root, fs::Permissions::from_mode(0o000)).expect("root may");
     for stale in ["wan+daemon", "wan+observer0"] {
         fs::create_dir(root.join(stale)).expect("made");
     }
