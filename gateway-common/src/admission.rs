@@ -51,7 +51,7 @@ pub fn inbound<T: Tables>(
 fn inbound_by_policy<T: Tables>(config: &Config, tables: &T, workspace: &mut Workspace) -> Reason {
     let Workspace { packet, key, refusal, query, decision, .. } = workspace;
     let reason = *refusal;
-    *query = Query::of_opening(packet, Direction::Inbound);
+    put_opening(packet, Direction::Inbound, query);
     // A later fragment follows its first one; without that only the route can vouch for it.
     let is_later = packet.transport.kind == TransportKind::LaterFragment;
     let scope = if is_later { Scope::Addresses } else { Scope::Everything };
@@ -83,7 +83,7 @@ pub fn is_forged<T: Tables>(config: &Config, tables: &T, workspace: &mut Workspa
     if config.policy.subnets == 0 {
         return false;
     }
-    *query = Query::of_opening(packet, Direction::Inbound);
+    put_opening(packet, Direction::Inbound, query);
     tables.ask(config, Scope::Addresses, query, decision);
     let is_forged = decision.ruling == Ruling::IngressSpoof;
     if is_forged {
@@ -101,7 +101,7 @@ pub fn allows_flow<T: Tables>(
     workspace: &mut Workspace,
 ) -> bool {
     let Workspace { key, query, decision, .. } = workspace;
-    *query = Query::of_flow(key, marks);
+    put_flow(key, marks, query);
     tables.ask(config, Scope::Everything, query, decision);
     decision.ruling.allows()
 }
@@ -171,7 +171,7 @@ fn outbound_by_policy<T: Tables>(
             | Ruling::NoPolicy => {}
         }
     }
-    *query = Query::of_opening(packet, Direction::Outbound);
+    put_opening(packet, Direction::Outbound, query);
     // Neither has ports; errors about what came in are part of what let it in.
     let is_later = packet.transport.kind == TransportKind::LaterFragment;
     let scope =
@@ -317,6 +317,20 @@ fn count<T: Tables>(
     if reason.verdict() == Verdict::Drop {
         tables.hit(config, policy.place_of(decision.subnet), packet);
     }
+}
+
+/// Puts the question that a packet of `direction` is when it opens.
+// Not inlined, like the next one: what it holds in registers would go to its caller's stack, on top
+// of which the policy needs its own.
+#[inline(never)]
+fn put_opening(packet: &Packet, direction: Direction, query: &mut Query) {
+    *query = Query::of_opening(packet, direction);
+}
+
+/// Puts the question that the packet was which opened a flow with these marks of inside.
+#[inline(never)]
+fn put_flow(key: &FlowKey, marks: u32, query: &mut Query) {
+    *query = Query::of_flow(key, marks);
 }
 
 impl Query {

@@ -12,6 +12,10 @@ pub trait PacketBytes {
     /// [`HEADER_OFFSET_MAX`], where no header is looked for.
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]>;
 
+    /// The `N` words of four bytes at `offset`, each as its bytes lie in memory, and otherwise like
+    /// [`read`](Self::read). What is kept in words, as addresses are, need not be taken apart.
+    fn read_words<const N: usize>(&self, offset: usize) -> Option<[u32; N]>;
+
     /// Copies up to `len` bytes at `offset` into `to`, as many as it has room for, and returns how
     /// many. None when the frame ends before.
     fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize;
@@ -57,6 +61,15 @@ impl PacketBytes for &[u8] {
             return None;
         }
         self.get(offset..)?.first_chunk::<N>().copied()
+    }
+
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        if offset > HEADER_OFFSET_MAX {
+            return None;
+        }
+        let (words, _rest) = self.get(offset..)?.as_chunks();
+        words.first_chunk::<N>().map(|words| words.map(u32::from_ne_bytes))
     }
 
     #[inline(always)]

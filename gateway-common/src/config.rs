@@ -34,8 +34,10 @@ impl Prefix {
     #[must_use]
     pub const fn new(address: Address, len: u32) -> Self {
         let mask = if len >= 128 { u128::MAX } else { !(u128::MAX >> len) };
-        let first = u128::from_be_bytes(address.0) & mask;
-        Self { address: Address(first.to_be_bytes()), mask: Address(mask.to_be_bytes()) }
+        Self {
+            address: Address::from_bits(address.to_bits() & mask),
+            mask: Address::from_bits(mask),
+        }
     }
 
     /// The first address.
@@ -54,7 +56,7 @@ impl Prefix {
     /// How many bits must match, counted in the mapped form.
     #[must_use]
     pub const fn len(&self) -> u32 {
-        u128::from_be_bytes(self.mask.0).leading_ones()
+        self.mask.to_bits().leading_ones()
     }
 
     /// Whether every address matches.

@@ -175,13 +175,8 @@ fn open<T: Tables>(
         let is_answer = *admission_marks & mark::ADMITTED != 0;
         return if is_answer { Reason::Published } else { Reason::Stateless };
     }
-    *stored = FlowEntry {
-        created: now,
-        generation: config.generation,
-        first: packet.transport.tcp.sequence.wrapping_add(u32::from(packet.is_tcp())),
-        ..FlowEntry::default()
-    };
-    stored.apply(update);
+    let first = packet.transport.tcp.sequence.wrapping_add(u32::from(packet.is_tcp()));
+    *stored = FlowEntry::opened(update, now, config.generation, first);
     let host = HostKey::of(key);
     let is_within = host::charge(&host, now, config, tables);
     let overflow = if is_within { 0 } else { mark::OVERFLOW };

@@ -161,7 +161,7 @@ fn is_probe_or_addressed(network: &Network, header: IcmpHeader) -> bool {
     if network.source.is_unspecified() {
         match header.kind {
             icmpv6::NEIGHBOUR_SOLICITATION => {
-                let group = &network.destination.0;
+                let group = network.destination.octets();
                 group[0] == 0xff && group[1] == 0x02 && group[11] == 0x01 && group[12] == 0xff
             }
             icmpv6::ROUTER_SOLICITATION => true,

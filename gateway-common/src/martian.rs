@@ -87,7 +87,8 @@ const fn crosses_boundary(destination: &Address) -> bool {
     if destination.is_ipv4_mapped() {
         destination.ipv4_octets()[0] == 239
     } else {
-        destination.0[0] == 0xff && matches!(destination.0[1] & 0x0f, 3..=8)
+        let [first, scope, ..] = destination.octets();
+        first == 0xff && matches!(scope & 0x0f, 3..=8)
     }
 }
 

@@ -180,10 +180,10 @@ mod tests {
             FlowKey { vlan: VlanPath { outer: 0, inner: 1 }, ..base },
         ];
         for octet in 0..16 {
-            let (mut inside, mut outside) = (base, base);
-            inside.inside.0[octet] ^= 1;
-            outside.outside.0[octet] ^= 0x80;
-            changed.extend([inside, outside]);
+            let bit = 1 << (8 * octet);
+            let inside = Address::from_bits(base.inside.to_bits() ^ bit);
+            let outside = Address::from_bits(base.outside.to_bits() ^ bit << 7);
+            changed.extend([FlowKey { inside, ..base }, FlowKey { outside, ..base }]);
         }
         for key in &changed {
             different += usize::from(control.bit(key) != bit);
@@ -236,8 +236,12 @@ mod tests {
 
     /// Keys as a scan makes them: next to each other.
     fn key(number: u32) -> FlowKey {
-        let mut inside = Address([0x2a; 16]);
-        inside.0[12..].copy_from_slice(&number.to_be_bytes());
-        FlowKey { inside, outside: Address([0x20; 16]), family: 6, ..FlowKey::default() }
+        let inside = Address::from_bits(0x2a << 120 | u128::from(number));
+        FlowKey {
+            inside,
+            outside: Address::from_octets([0x20; 16]),
+            family: 6,
+            ..FlowKey::default()
+        }
     }
 }

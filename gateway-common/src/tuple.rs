@@ -1,6 +1,10 @@
 //! Who talks to whom: addresses, directions and the flow key both hooks agree on.
 
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::{
+    cmp::Ordering,
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
 /// Which way a packet travels across the uplink.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -64,51 +68,88 @@ impl Family {
 ///
 /// One shape for both families lets everything behind the parser be written once. Native IPv6
 /// packets that carry such mapped addresses are refused by the parser, so the two cannot alias.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-// Aligned so that the kernel side moves words instead of bytes.
-#[repr(C, align(4))]
-pub struct Address(pub [u8; 16]);
+#[derive(Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[repr(C)]
+pub struct Address {
+    /// Four octets each, as they lie in memory: in words, so that the kernel side moves words
+    /// instead of bytes.
+    words: [u32; 4],
+}
 
 impl Address {
     /// `::`, and the bytes of an address field that is not set.
-    pub const UNSPECIFIED: Self = Self([0; 16]);
+    pub const UNSPECIFIED: Self = Self { words: [0; 4] };
 
     /// An IPv4 address in network byte order as a mapped address.
     #[must_use]
     #[inline(always)]
     pub const fn from_ipv4(octets: [u8; 4]) -> Self {
-        let [a, b, c, d] = octets;
-        Self([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d])
+        Self { words: [0, 0, IPV4_MARK, u32::from_ne_bytes(octets)] }
     }
 
-    /// The 16 octets at `offset` in an IPv6 header.
+    /// The address of 16 octets in network byte order.
     #[must_use]
     #[inline(always)]
-    pub(crate) fn in_header(header: &[u8; 40], offset: usize) -> Self {
-        Self(core::array::from_fn(|index| header[offset + index]))
+    pub const fn from_octets(octets: [u8; 16]) -> Self {
+        let octets = &octets;
+        Self { words: [word(octets, 0), word(octets, 4), word(octets, 8), word(octets, 12)] }
+    }
+
+    /// The 16 octets in network byte order.
+    #[must_use]
+    #[inline(always)]
+    pub const fn octets(&self) -> [u8; 16] {
+        let mut octets = [0; 16];
+        let mut at = 0;
+        while at < octets.len() {
+            octets[at] = self.words[at / 4].to_ne_bytes()[at % 4];
+            at += 1;
+        }
+        octets
+    }
+
+    /// The address as a number, of which the first octet has the highest bits.
+    #[must_use]
+    pub const fn to_bits(self) -> u128 {
+        u128::from_be_bytes(self.octets())
+    }
+
+    /// The address of such a number.
+    #[must_use]
+    pub const fn from_bits(bits: u128) -> Self {
+        Self::from_octets(bits.to_be_bytes())
+    }
+
+    /// The address of four words as they lie in memory.
+    #[must_use]
+    #[inline(always)]
+    pub(crate) const fn from_words(words: [u32; 4]) -> Self {
+        Self { words }
     }
 
     /// Whether the address lies in `::ffff:0:0/96`.
     #[must_use]
     #[inline(always)]
     pub const fn is_ipv4_mapped(&self) -> bool {
-        const MARK: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
-        matches!(self.words(), [0, 0, MARK, _])
+        matches!(self.words, [0, 0, IPV4_MARK, _])
     }
 
     /// The last four octets: the IPv4 address of a mapped address.
     #[must_use]
     #[inline(always)]
     pub const fn ipv4_octets(&self) -> [u8; 4] {
-        let b = &self.0;
-        [b[12], b[13], b[14], b[15]]
+        self.words[3].to_ne_bytes()
     }
 
     /// Multicast: `224.0.0.0/4` or `ff00::/8`.
     #[must_use]
     #[inline(always)]
     pub const fn is_multicast(&self) -> bool {
-        if self.is_ipv4_mapped() { self.0[12] & 0xf0 == 224 } else { self.0[0] == 0xff }
+        if self.is_ipv4_mapped() {
+            self.ipv4_octets()[0] & 0xf0 == 224
+        } else {
+            self.words[0].to_ne_bytes()[0] == 0xff
+        }
     }
 
     /// `255.255.255.255`.
@@ -122,21 +163,20 @@ impl Address {
     #[must_use]
     #[inline(always)]
     pub const fn is_ipv6_link_local(&self) -> bool {
-        self.0[0] == 0xfe && self.0[1] & 0xc0 == 0x80
+        matches!(self.words[0].to_ne_bytes(), [0xfe, 0x80..=0xbf, ..])
     }
 
     /// `::`.
     #[must_use]
     #[inline(always)]
     pub const fn is_unspecified(&self) -> bool {
-        matches!(self.words(), [0, 0, 0, 0])
+        matches!(self.words, [0, 0, 0, 0])
     }
 
     /// The octets as four words as they lie in memory: what the kernel compares fastest.
     #[inline(always)]
     pub(crate) const fn words(&self) -> [u32; 4] {
-        let octets = &self.0;
-        [word(octets, 0), word(octets, 4), word(octets, 8), word(octets, 12)]
+        self.words
     }
 
     /// The address as the standard library's type, for people and for JSON.
@@ -146,10 +186,13 @@ impl Address {
             let [a, b, c, d] = self.ipv4_octets();
             IpAddr::V4(Ipv4Addr::new(a, b, c, d))
         } else {
-            IpAddr::V6(Ipv6Addr::from_octets(self.0))
+            IpAddr::V6(Ipv6Addr::from_octets(self.octets()))
         }
     }
 }
+
+/// The third word of a mapped address.
+const IPV4_MARK: u32 = u32::from_ne_bytes([0, 0, 0xff, 0xff]);
 
 /// Four of an address's octets as they lie in memory.
 #[inline(always)]
@@ -157,11 +200,30 @@ const fn word(octets: &[u8; 16], at: usize) -> u32 {
     u32::from_ne_bytes([octets[at], octets[at + 1], octets[at + 2], octets[at + 3]])
 }
 
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.to_ip(), f)
+    }
+}
+
+impl Ord for Address {
+    /// By octets, as the numbers of their networks.
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.octets().cmp(&other.octets())
+    }
+}
+
+impl PartialOrd for Address {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl From<IpAddr> for Address {
     fn from(ip: IpAddr) -> Self {
         match ip {
             IpAddr::V4(v4) => Self::from_ipv4(v4.octets()),
-            IpAddr::V6(v6) => Self(v6.octets()),
+            IpAddr::V6(v6) => Self::from_octets(v6.octets()),
         }
     }
 }

@@ -14,24 +14,22 @@ use aya_ebpf::{
 use core::{arch::asm, cell::UnsafeCell};
 use gateway_common::{bytes::PacketBytes, limits::HEADER_OFFSET_MAX};
 
-/// Reads `N` bytes at `offset` where `start` and `end` bound linear packet memory.
-///
-/// # Safety
-///
-/// `start` and `end` must be a context's `data` and `data_end`.
+/// Where `N` values of type `T` at `offset` lie in the linear packet memory that `start` and `end`
+/// bound, if they do.
 #[inline(always)]
-unsafe fn read_linear<const N: usize>(start: usize, end: usize, offset: usize) -> Option<[u8; N]> {
+fn linear<T, const N: usize>(start: u32, end: u32, offset: usize) -> Option<usize> {
+    if offset > HEADER_OFFSET_MAX {
+        return None;
+    }
+    let (start, end) = (start as usize, end as usize);
     let first = start + offset;
     let past: usize;
     // SAFETY: one addition. Written out so that the compiler cannot turn the comparison below into
     // one that the verifier does not understand (`first >= end` for a single byte).
-    unsafe { asm!("{past} += {len}", past = inout(reg) first => past, len = const N) };
-    if past > end {
-        return None;
+    unsafe {
+        asm!("{past} += {len}", past = inout(reg) first => past, len = const N * size_of::<T>());
     }
-    // SAFETY: `first..first + N` lies inside the packet memory that the caller vouches for, as
-    // the comparison above shows to us and to the kernel's verifier.
-    Some(unsafe { load(first) })
+    (past <= end).then_some(first)
 }
 
 /// Declares a function that loads one word from memory of any alignment.
@@ -93,6 +91,23 @@ unsafe fn load<const N: usize>(first: usize) -> [u8; N] {
     bytes
 }
 
+/// Loads `N` words.
+///
+/// # Safety
+///
+/// Their bytes from `first` on must be initialized memory that the program may read.
+#[inline(always)]
+unsafe fn load_words<const N: usize>(first: usize) -> [u32; N] {
+    let mut words = [0; N];
+    let mut at = 0;
+    while at < N {
+        // SAFETY: inside the range that the caller vouches for.
+        words[at] = unsafe { load_u32(first + at * size_of::<u32>()) };
+        at += 1;
+    }
+    words
+}
+
 /// A frame at an XDP hook.
 pub(crate) struct XdpBytes {
     context: *mut xdp_md,
@@ -103,19 +118,29 @@ impl XdpBytes {
     pub(crate) fn new(context: &XdpContext) -> Self {
         Self { context: context.ctx }
     }
+
+    /// Headers lie in the first buffer of a multi-buffer frame; what does not drops.
+    #[inline(always)]
+    fn linear<T, const N: usize>(&self, offset: usize) -> Option<usize> {
+        // SAFETY: the kernel calls the program with a valid context.
+        let (start, end) = unsafe { ((*self.context).data, (*self.context).data_end) };
+        linear::<T, N>(start, end, offset)
+    }
 }
 
 impl PacketBytes for XdpBytes {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > HEADER_OFFSET_MAX {
-            return None;
-        }
-        // SAFETY: the kernel calls the program with a valid context.
-        let (start, end) = unsafe { ((*self.context).data, (*self.context).data_end) };
-        // Headers lie in the first buffer of a multi-buffer frame; what does not drops.
-        // SAFETY: `start` and `end` are the context's bounds.
-        unsafe { read_linear(start as usize, end as usize, offset) }
+        let first = self.linear::<u8, N>(offset)?;
+        // SAFETY: `first..first + N` lies inside packet memory.
+        Some(unsafe { load(first) })
+    }
+
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        let first = self.linear::<u32, N>(offset)?;
+        // SAFETY: as above.
+        Some(unsafe { load_words(first) })
     }
 
     #[inline(always)]
@@ -200,32 +225,55 @@ impl<'a> SkbBytes<'a> {
         Self { context: context.skb.skb, copy }
     }
 
-    /// Reads from page fragments, where receive offload leaves what linear memory does not hold.
     #[inline(always)]
-    fn read_paged<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        const { assert!(N <= READ_BYTES_MAX) };
+    fn linear<T, const N: usize>(&self, offset: usize) -> Option<usize> {
+        // SAFETY: the kernel calls the program with a valid context.
+        let (start, end) = unsafe { ((*self.context).data, (*self.context).data_end) };
+        linear::<T, N>(start, end, offset)
+    }
+
+    /// Where `N` values of type `T` are, copied from page fragments, where receive offload leaves
+    /// what linear memory does not hold.
+    #[inline(always)]
+    fn paged<T, const N: usize>(&self, offset: usize) -> Option<usize> {
+        const { assert!(N * size_of::<T>() <= READ_BYTES_MAX) };
+        if offset > HEADER_OFFSET_MAX {
+            return None;
+        }
         let copy = self.copy.0.get();
-        // SAFETY: the helper writes exactly `N` bytes, which `copy` has room for, or fails; no
+        let len = (N * size_of::<T>()) as u32;
+        // SAFETY: the helper writes exactly `len` bytes, which `copy` has room for, or fails; no
         // reference to `copy` exists.
-        let result = unsafe {
-            bpf_skb_load_bytes(self.context.cast(), offset as u32, copy.cast(), N as u32)
-        };
-        // SAFETY: `copy` holds at least `N` initialized bytes, which this program alone uses.
-        (result == 0).then(|| unsafe { load(copy as usize) })
+        let result =
+            unsafe { bpf_skb_load_bytes(self.context.cast(), offset as u32, copy.cast(), len) };
+        let mut first = copy as usize;
+        // SAFETY: it changes nothing. It keeps from the compiler how the address is aligned: it
+        // would add by `|`, which the verifier does not allow of an address.
+        unsafe { asm!("{first} += 0", first = inout(reg) first) };
+        (result == 0).then_some(first)
     }
 }
 
 impl PacketBytes for SkbBytes<'_> {
     #[inline(always)]
     fn read<const N: usize>(&self, offset: usize) -> Option<[u8; N]> {
-        if offset > HEADER_OFFSET_MAX {
-            return None;
+        // The two are different kinds of memory, so each has its load.
+        match self.linear::<u8, N>(offset) {
+            // SAFETY: `first..first + N` lies inside packet memory.
+            Some(first) => Some(unsafe { load(first) }),
+            // SAFETY: the copy holds `N` initialized bytes, which this program alone uses.
+            None => self.paged::<u8, N>(offset).map(|first| unsafe { load(first) }),
         }
-        // SAFETY: the kernel calls the program with a valid context.
-        let (start, end) = unsafe { ((*self.context).data, (*self.context).data_end) };
-        // SAFETY: `start` and `end` are the context's bounds.
-        let linear = unsafe { read_linear(start as usize, end as usize, offset) };
-        if linear.is_some() { linear } else { self.read_paged(offset) }
+    }
+
+    #[inline(always)]
+    fn read_words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        match self.linear::<u32, N>(offset) {
+            // SAFETY: as above.
+            Some(first) => Some(unsafe { load_words(first) }),
+            // SAFETY: as above.
+            None => self.paged::<u32, N>(offset).map(|first| unsafe { load_words(first) }),
+        }
     }
 
     #[inline(always)]

@@ -343,8 +343,8 @@ fn compare(parsed: &Parsed, read: &SlicedPacket<'_>) -> Result<(), TestCaseError
             ip.payload().ip_number.0,
         ),
         Some(NetSlice::Ipv6(ip)) => (
-            Address(ip.header().source()),
-            Address(ip.header().destination()),
+            Address::from_octets(ip.header().source()),
+            Address::from_octets(ip.header().destination()),
             ip.payload().ip_number.0,
         ),
         other => return Err(TestCaseError::fail(format!("{parsed:?} and {other:?}"))),

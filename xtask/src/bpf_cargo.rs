@@ -74,6 +74,9 @@ impl BpfToolchain {
             "-Cdebuginfo=2".to_owned(),
             format!("-Clinker={}", self.linker.display()),
             "-Clink-arg=--btf".to_owned(),
+            // Otherwise the linker has LLVM clear memory by calls of a function that goes byte by
+            // byte, which costs a new flow 30 ns.
+            "-Clink-arg=--disable-expand-memcpy-in-order".to_owned(),
             // Atomics that return a value; Linux 5.12 and later run them.
             "-Ctarget-cpu=v3".to_owned(),
             format!("--cfg=bpf_target_arch=\"{arch}\""),

@@ -106,6 +106,17 @@ impl FlowEntry {
         }
     }
 
+    /// A flow that begins with inside's packet of `update`.
+    // Put together from the update: the kernel side would clear a whole entry byte by byte.
+    #[must_use]
+    #[inline(always)]
+    pub fn opened(update: &FlowUpdate, created: Ticks, generation: u32, first: u32) -> Self {
+        let FlowUpdate { packets, bytes, seen, reset, tracking, marks, .. } = *update;
+        let Tracking { sent, granted, announced, .. } = tracking;
+        let outbound = FlowHalf { packets, bytes, seen, reset, sent, granted, marks, announced };
+        Self { outbound, inbound: FlowHalf::default(), created, generation, first }
+    }
+
     /// Applies `update` the plain way. The packet path in the kernel does the same in atomic
     /// steps; see [`FlowSlot`](crate::tables::FlowSlot).
     #[inline(always)]

@@ -9,8 +9,8 @@ use crate::{
 const TICKS_PER_SEC: u32 = 250;
 
 const KEY: FlowKey = FlowKey {
-    inside: Address([0x2a, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]),
-    outside: Address([0x2a, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    inside: Address::from_octets([0x2a, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 5]),
+    outside: Address::from_octets([0x2a, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
     inside_port: 40_000,
     outside_port: 443,
     vlan: VlanPath { outer: 0, inner: 0 },
@@ -57,9 +57,8 @@ fn sight(reason: Reason, is_parsed: bool) -> Sight {
 /// Filters that let [`KEY`] through, each followed by one that is off by as little as possible.
 fn filters() -> Vec<(&'static str, Watch, Watch)> {
     let elsewhere = |prefix: u32| {
-        let mut address = KEY.inside;
-        address.0[prefix as usize / 8 - 1] ^= 1;
-        Prefix::new(address, prefix)
+        let last_bit = 1 << (u128::BITS - prefix);
+        Prefix::new(Address::from_bits(KEY.inside.to_bits() ^ last_bit), prefix)
     };
     std::vec![
         ("protocol", Watch { protocol: 6, ..all() }, Watch { protocol: 17, ..all() }),

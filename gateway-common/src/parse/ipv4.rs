@@ -20,13 +20,15 @@ pub(super) fn parse<B: PacketBytes>(
     scope: Scope,
     network: &mut Network,
 ) -> Result<(), Reason> {
-    let header = bytes.read::<{ Ipv4Hdr::LEN }>(offset).ok_or(Reason::Ipv4Malformed)?;
-    let header_len = usize::from(header[0] & 0x0f) * 4;
+    let header = bytes.read_words::<{ Ipv4Hdr::LEN / 4 }>(offset).ok_or(Reason::Ipv4Malformed)?;
+    let [[version, _, len_high, len_low], identification, [ttl, protocol, ..], source, destination] =
+        header.map(u32::to_ne_bytes);
+    let header_len = usize::from(version & 0x0f) * 4;
     // The ethertype may say what it will (E10), and a header has its least length (E17).
-    if header[0] >> 4 != 4 || header_len < Ipv4Hdr::LEN {
+    if version >> 4 != 4 || header_len < Ipv4Hdr::LEN {
         return Err(Reason::Ipv4Malformed);
     }
-    let announced = match u16::from_be_bytes([header[2], header[3]]) {
+    let announced = match u16::from_be_bytes([len_high, len_low]) {
         // A packet under segmentation offload may be larger than the field can say.
         0 if bytes.segments() > 1 => bytes.len().saturating_sub(offset),
         total_len => usize::from(total_len),
@@ -36,11 +38,11 @@ pub(super) fn parse<B: PacketBytes>(
         return Err(Reason::Ipv4Malformed);
     }
     network.end = packet_end(bytes, offset, announced, scope).ok_or(Reason::Ipv4Malformed)?;
-    network.protocol = header[9];
-    network.hop_limit = header[8];
-    network.source = Address::from_ipv4([header[12], header[13], header[14], header[15]]);
-    network.destination = Address::from_ipv4([header[16], header[17], header[18], header[19]]);
-    network.fragment = fragment(&header, announced - header_len)?;
+    network.protocol = protocol;
+    network.hop_limit = ttl;
+    network.source = Address::from_ipv4(source);
+    network.destination = Address::from_ipv4(destination);
+    network.fragment = fragment(identification, protocol, announced - header_len)?;
     let transport_offset = offset + header_len;
     // Only behind an ICMP error with a very long chain of headers.
     if transport_offset > HEADER_OFFSET_MAX {
@@ -48,7 +50,7 @@ pub(super) fn parse<B: PacketBytes>(
     }
     network.transport_offset = bytes.forget(transport_offset);
 
-    let mut sum = Sum::of(&header);
+    let mut sum = Sum::of(header);
     if header_len > Ipv4Hdr::LEN {
         options(bytes, offset + Ipv4Hdr::LEN, header_len - Ipv4Hdr::LEN, &mut sum)?;
     }
@@ -61,15 +63,16 @@ pub(super) fn parse<B: PacketBytes>(
 
 /// Places the packet in its datagram. The reserved flag means nothing (E32).
 #[inline(always)]
-fn fragment(header: &[u8; Ipv4Hdr::LEN], payload_len: usize) -> Result<Fragment, Reason> {
-    let field = u16::from_be_bytes([header[6], header[7]]);
+fn fragment(word: [u8; 4], protocol: u8, payload_len: usize) -> Result<Fragment, Reason> {
+    let [id_high, id_low, flags, offset] = word;
+    let field = u16::from_be_bytes([flags, offset]);
     let more = field & MORE_FRAGMENTS != 0;
     let first_byte = usize::from(field & OFFSET_MASK) * 8;
     if first_byte == 0 && !more {
         return Ok(Fragment::default());
     }
-    let id = u32::from(u16::from_be_bytes([header[4], header[5]]));
-    Fragment::place(first_byte, payload_len, more, header[9], id)
+    let id = u32::from(u16::from_be_bytes([id_high, id_low]));
+    Fragment::place(first_byte, payload_len, more, protocol, id)
 }
 
 /// Walks the options, up to the longest header's (E18), adds them to the checksum and refuses what
@@ -87,8 +90,7 @@ fn options<B: PacketBytes>(
             break;
         }
         let word = bytes.read::<4>(start + index * 4).ok_or(Reason::Ipv4Malformed)?;
-        sum.add(u16::from_be_bytes([word[0], word[1]]));
-        sum.add(u16::from_be_bytes([word[2], word[3]]));
+        sum.add(u32::from_ne_bytes(word));
         for byte in word {
             walk = bytes.forget(walk_options(walk, byte)?);
         }
@@ -171,28 +173,33 @@ static REFUSED_OPTIONS: [u64; 4] = {
     bits
 };
 
-/// The Internet checksum (RFC 1071) over a header.
-struct Sum(u32);
+/// The Internet checksum (RFC 1071) over a header. It takes four bytes at a time, in any byte order
+/// (section 2).
+struct Sum(u64);
 
 impl Sum {
     #[inline(always)]
-    fn of(header: &[u8; Ipv4Hdr::LEN]) -> Self {
+    fn of(header: [u32; Ipv4Hdr::LEN / 4]) -> Self {
         let mut sum = Self(0);
-        for word in header.chunks_exact(2) {
-            sum.add(u16::from_be_bytes([word[0], word[1]]));
+        for word in header {
+            sum.add(word);
         }
         sum
     }
 
-    /// A header has at most 30 words, so 32 bits cannot overflow.
+    /// A header has at most 15 words, so 64 bits cannot overflow.
     #[inline(always)]
-    fn add(&mut self, word: u16) {
-        self.0 += u32::from(word);
+    fn add(&mut self, word: u32) {
+        self.0 += u64::from(word);
     }
 
     #[inline(always)]
     fn is_valid(&self) -> bool {
-        let folded = (self.0 & 0xffff) + (self.0 >> 16);
-        (folded & 0xffff) + (folded >> 16) == 0xffff
+        // Of 36 bits this leaves 33, and the next two 17; the last leaves 16.
+        let mut sum = (self.0 & 0xffff_ffff) + (self.0 >> 32);
+        for _ in 0..3 {
+            sum = (sum & 0xffff) + (sum >> 16);
+        }
+        sum == 0xffff
     }
 }

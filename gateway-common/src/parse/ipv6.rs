@@ -26,18 +26,20 @@ pub(super) fn parse<B: PacketBytes>(
     scope: Scope,
     network: &mut Network,
 ) -> Result<(), Reason> {
-    let header = bytes.read::<{ Ipv6Hdr::LEN }>(offset).ok_or(Reason::Ipv6Malformed)?;
+    let header = bytes.read_words::<{ Ipv6Hdr::LEN / 4 }>(offset).ok_or(Reason::Ipv6Malformed)?;
+    let [label, rest, s0, s1, s2, s3, d0, d1, d2, d3] = header;
     // The ethertype may say what it will (E10).
-    if header[0] >> 4 != 6 {
+    if label.to_ne_bytes()[0] >> 4 != 6 {
         return Err(Reason::Ipv6Malformed);
     }
-    network.source = Address::in_header(&header, 8);
-    network.destination = Address::in_header(&header, 24);
+    network.source = Address::from_words([s0, s1, s2, s3]);
+    network.destination = Address::from_words([d0, d1, d2, d3]);
     // On the wire a mapped address is a forgery (RFC6092-REC-3, E49); in our keys it means IPv4.
     if network.source.is_ipv4_mapped() || network.destination.is_ipv4_mapped() {
         return Err(Reason::MartianSource);
     }
-    let announced = match u16::from_be_bytes([header[4], header[5]]) {
+    let [len_high, len_low, next_header, hop_limit] = rest.to_ne_bytes();
+    let announced = match u16::from_be_bytes([len_high, len_low]) {
         // A packet under segmentation offload may be larger than the field can say (E47). In any
         // other a zero means that nothing follows (E45): no jumbo payload comes across an uplink
         // (E46).
@@ -45,9 +47,9 @@ pub(super) fn parse<B: PacketBytes>(
         payload_len => Ipv6Hdr::LEN + usize::from(payload_len),
     };
     network.end = packet_end(bytes, offset, announced, scope).ok_or(Reason::Ipv6Malformed)?;
-    network.protocol = header[6];
+    network.protocol = next_header;
     // Only discovery asks for it; forwarding is the router's business (E59).
-    network.hop_limit = header[7];
+    network.hop_limit = hop_limit;
     network.transport_offset = offset + Ipv6Hdr::LEN;
     walk(bytes, network)
 }

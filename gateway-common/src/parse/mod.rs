@@ -35,8 +35,7 @@ pub fn packet<B: PacketBytes>(bytes: &B, link: &Link, packet: &mut Packet) -> Re
 // Not inlined: its headers would take a third of the caller's stack.
 #[inline(never)]
 fn upper_layer<B: PacketBytes>(bytes: &B, packet: &mut Packet) -> Result<(), Reason> {
-    let (transport, header_len) = transport::parse(bytes, &packet.network)?;
-    packet.transport = transport;
+    let header_len = transport::parse(bytes, &packet.network, &mut packet.transport)?;
     (packet.packets, packet.wire_bytes) = wire_size(bytes, &packet.network, header_len);
     Ok(())
 }

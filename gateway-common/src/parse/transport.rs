@@ -17,27 +17,35 @@ const ICMP_HEADER_LEN: usize = 8;
 /// Type, flags and length.
 pub(super) const SCTP_CHUNK_HEADER_LEN: usize = 4;
 
-/// Reads the transport header; also its length, which every segment of an offloaded packet
-/// repeats.
+/// Reads the transport header into `transport`, which counts only on success, and returns its
+/// length, which every segment of an offloaded packet repeats.
+// In place: returned, it would be put together on the stack and then copied.
 #[inline(always)]
 pub(super) fn parse<B: PacketBytes>(
     bytes: &B,
     network: &Network,
-) -> Result<(Transport, usize), Reason> {
+    transport: &mut Transport,
+) -> Result<usize, Reason> {
+    *transport = Transport::default();
     if network.fragment.is_later() {
-        return Ok((bare(TransportKind::LaterFragment), 0));
+        transport.kind = TransportKind::LaterFragment;
+        return Ok(0);
     }
     match layout(network.family, network.protocol) {
-        Layout::Tcp => tcp(bytes, network),
-        Layout::Udp => udp(bytes, network),
+        Layout::Tcp => tcp(bytes, network, transport),
+        Layout::Udp => udp(bytes, network, transport),
         Layout::Ports(header_len) => {
             let header = read::<8, _>(bytes, network, header_len)?;
-            Ok((with_ports(TransportKind::Ports, &header), header_len))
+            transport.set_ports(TransportKind::Ports, &header);
+            Ok(header_len)
         }
-        Layout::Sctp => sctp(bytes, network),
-        Layout::Icmp => icmp(bytes, network),
-        Layout::Portless => Ok((bare(TransportKind::Portless), 0)),
-        Layout::Missing => Ok((bare(TransportKind::Missing), 0)),
+        Layout::Sctp => sctp(bytes, network, transport),
+        Layout::Icmp => icmp(bytes, network, transport),
+        Layout::Portless => Ok(0),
+        Layout::Missing => {
+            transport.kind = TransportKind::Missing;
+            Ok(0)
+        }
         Layout::Impossible => Err(Reason::TransportMalformed),
     }
 }
@@ -49,13 +57,18 @@ pub(super) fn parse<B: PacketBytes>(
     reason = "a header has at most 60 bytes, and no packet 4 GiB"
 )]
 #[inline(always)]
-fn tcp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+fn tcp<B: PacketBytes>(
+    bytes: &B,
+    network: &Network,
+    transport: &mut Transport,
+) -> Result<usize, Reason> {
     let header = read::<{ TcpHdr::LEN }, _>(bytes, network, TcpHdr::LEN)?;
     let header_len = usize::from(header[12] >> 4) * 4;
     if header_len < TcpHdr::LEN || header_len > network.payload_len() {
         return Err(Reason::TransportMalformed);
     }
-    let tcp = TcpHeader {
+    transport.set_ports(TransportKind::Tcp, &header);
+    transport.tcp = TcpHeader {
         sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         acknowledgement: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
         payload_len: (network.payload_len() - header_len) as u32,
@@ -65,11 +78,15 @@ fn tcp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize
         is_partial: network.fragment.is_first(),
         options: TcpOptions::default(),
     };
-    Ok((Transport { tcp, ..with_ports(TransportKind::Tcp, &header) }, header_len))
+    Ok(header_len)
 }
 
 #[inline(always)]
-fn udp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+fn udp<B: PacketBytes>(
+    bytes: &B,
+    network: &Network,
+    transport: &mut Transport,
+) -> Result<usize, Reason> {
     let header = read::<{ UdpHdr::LEN }, _>(bytes, network, UdpHdr::LEN)?;
     let datagram_len = usize::from(u16::from_be_bytes([header[4], header[5]]));
     // The length is that of the whole datagram, of which a first fragment is a part and which
@@ -80,11 +97,16 @@ fn udp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize
     if !is_partial && !(UdpHdr::LEN..=network.payload_len()).contains(&datagram_len) {
         return Err(Reason::TransportMalformed);
     }
-    Ok((with_ports(TransportKind::Ports, &header), UdpHdr::LEN))
+    transport.set_ports(TransportKind::Ports, &header);
+    Ok(UdpHdr::LEN)
 }
 
 #[inline(always)]
-fn sctp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+fn sctp<B: PacketBytes>(
+    bytes: &B,
+    network: &Network,
+    transport: &mut Transport,
+) -> Result<usize, Reason> {
     const LEN: usize = SctpHdr::LEN + SCTP_CHUNK_HEADER_LEN;
     let header = read::<LEN, _>(bytes, network, LEN)?;
     // The length counts the chunk's own header (RFC 9260 section 3.2, E148).
@@ -94,21 +116,27 @@ fn sctp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usiz
         return Err(Reason::TransportMalformed);
     }
     let tag = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let sctp = SctpHeader { tag, chunks: SctpChunks::default() };
-    Ok((Transport { sctp, ..with_ports(TransportKind::Sctp, &header) }, SctpHdr::LEN))
+    transport.set_ports(TransportKind::Sctp, &header);
+    transport.sctp = SctpHeader { tag, chunks: SctpChunks::default() };
+    Ok(SctpHdr::LEN)
 }
 
 // Both versions' messages have at least eight bytes (E110).
 #[inline(always)]
-fn icmp<B: PacketBytes>(bytes: &B, network: &Network) -> Result<(Transport, usize), Reason> {
+fn icmp<B: PacketBytes>(
+    bytes: &B,
+    network: &Network,
+    transport: &mut Transport,
+) -> Result<usize, Reason> {
     let header = read::<ICMP_HEADER_LEN, _>(bytes, network, ICMP_HEADER_LEN)?;
     let body = match bytes.read::<1>(network.transport_offset + ICMP_HEADER_LEN) {
         Some([byte]) if network.payload_len() > ICMP_HEADER_LEN => byte,
         Some(_) | None => 0,
     };
     let rest = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let icmp = IcmpHeader { kind: header[0], code: header[1], rest, body };
-    Ok((Transport { icmp, ..bare(TransportKind::Icmp) }, ICMP_HEADER_LEN))
+    transport.kind = TransportKind::Icmp;
+    transport.icmp = IcmpHeader { kind: header[0], code: header[1], rest, body };
+    Ok(ICMP_HEADER_LEN)
 }
 
 /// The first `N` bytes of a transport header of which `needed` must be inside the packet.
@@ -128,19 +156,15 @@ fn read<const N: usize, B: PacketBytes>(
     bytes.read::<N>(network.transport_offset).ok_or(short)
 }
 
-/// A protocol's ports, which are the first four bytes of its header.
-#[inline(always)]
-fn with_ports<const N: usize>(kind: TransportKind, header: &[u8; N]) -> Transport {
-    const { assert!(N >= 4) };
-    let ports = Ports {
-        source: u16::from_be_bytes([header[0], header[1]]),
-        destination: u16::from_be_bytes([header[2], header[3]]),
-    };
-    Transport { ports, ..bare(kind) }
-}
-
-/// A transport of which only the kind is known.
-#[inline(always)]
-fn bare(kind: TransportKind) -> Transport {
-    Transport { kind, ..Transport::default() }
+impl Transport {
+    /// Takes in a protocol's ports, which are the first four bytes of its header.
+    #[inline(always)]
+    fn set_ports<const N: usize>(&mut self, kind: TransportKind, header: &[u8; N]) {
+        const { assert!(N >= 4) };
+        self.kind = kind;
+        self.ports = Ports {
+            source: u16::from_be_bytes([header[0], header[1]]),
+            destination: u16::from_be_bytes([header[2], header[3]]),
+        };
+    }
 }

@@ -54,12 +54,7 @@ fn masked(words: [u32; 4], len: u8) -> Address {
     let first = !long_shift(len, u64::wrapping_shr);
     let last = long_shift(128_u32.wrapping_sub(len), u64::wrapping_shl);
     let ([a, b], [c, d]) = (halves(first), halves(last));
-    let mut octets = [0; 16];
-    octets[..4].copy_from_slice(&(words[0] & a).to_ne_bytes());
-    octets[4..8].copy_from_slice(&(words[1] & b).to_ne_bytes());
-    octets[8..12].copy_from_slice(&(words[2] & c).to_ne_bytes());
-    octets[12..].copy_from_slice(&(words[3] & d).to_ne_bytes());
-    Address(octets)
+    Address::from_words([words[0] & a, words[1] & b, words[2] & c, words[3] & d])
 }
 
 /// The upper and the lower half of a word, as they lie in an address.

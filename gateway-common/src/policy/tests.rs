@@ -71,7 +71,7 @@ impl Fake {
 
     fn add_prefix(&mut self, first: &str, len: u8, class: AddressClass) {
         let mask = !u128::MAX.checked_shr(len.into()).unwrap_or(0);
-        let address = Address((u128::from_be_bytes(address(first).0) & mask).to_be_bytes());
+        let address = Address::from_bits(address(first).to_bits() & mask);
         let key = PrefixKey { address, len, field: Field::Inside as u8, zero: 0 };
         self.prefixes.push((key, class));
     }

@@ -103,9 +103,8 @@ impl Tariff {
 }
 
 fn masked(address: Address, length: u32) -> u128 {
-    let bits = u128::from_be_bytes(address.0);
     // All bits of an address are gone when it is shifted by all of them.
-    bits & u128::MAX.checked_shl(u128::BITS - length).unwrap_or(0)
+    address.to_bits() & u128::MAX.checked_shl(u128::BITS - length).unwrap_or(0)
 }
 
 fn network_of(address: Address) -> IpNet {
@@ -149,7 +148,7 @@ mod tests {
     #[test]
     fn without_prices_destinations_are_networks() {
         let tariff = Tariff::default();
-        let (destination, money) = tariff.of(Address([0x20; 16]), u64::MAX);
+        let (destination, money) = tariff.of(Address::from_octets([0x20; 16]), u64::MAX);
         assert_eq!((destination.to_string().as_str(), money), ("2020:2020:2020::/48", Money(0)));
         assert!(!tariff.is_priced());
     }

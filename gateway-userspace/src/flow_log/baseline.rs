@@ -149,8 +149,8 @@ impl Baselines {
     /// What stands for a flow, in this and in later processes.
     pub(super) fn id(&self, key: &FlowKey, created: Ticks) -> FlowId {
         let mut hasher = SipHasher13::new_with_key(&self.secret);
-        hasher.write(&key.inside.0);
-        hasher.write(&key.outside.0);
+        hasher.write(&key.inside.octets());
+        hasher.write(&key.outside.octets());
         for port in [key.inside_port, key.outside_port, key.vlan.outer, key.vlan.inner] {
             hasher.write(&port.to_le_bytes());
         }

@@ -22,7 +22,7 @@ impl Key {
 
     pub(super) fn of(prefix: &IpNet) -> Self {
         let mapped = prefix::to_packet_path(prefix);
-        Self { first: u128::from_be_bytes(mapped.address().0), len: mapped.len() }
+        Self { first: mapped.address().to_bits(), len: mapped.len() }
     }
 
     /// Where the family of a prefix begins.
@@ -47,7 +47,7 @@ impl Key {
     }
 
     pub(super) fn address(&self) -> Address {
-        Address(self.first.to_be_bytes())
+        Address::from_bits(self.first)
     }
 
     /// How many bits must match, counted in the mapped form of addresses.

@@ -165,8 +165,8 @@ fn addresses<B: PacketBytes>(
             Some((source, Address::from_ipv4(bytes.read::<4>(offset + 16)?)))
         }
         Family::Ipv6 => {
-            let source = Address(bytes.read::<16>(offset + 8)?);
-            Some((source, Address(bytes.read::<16>(offset + 24)?)))
+            let source = Address::from_octets(bytes.read::<16>(offset + 8)?);
+            Some((source, Address::from_octets(bytes.read::<16>(offset + 24)?)))
         }
     }
 }

@@ -21,6 +21,10 @@ impl PacketBytes for Frame {
         self.bytes.as_slice().read(offset)
     }
 
+    fn read_words<const N: usize>(&self, offset: usize) -> Option<[u32; N]> {
+        self.bytes.as_slice().read_words(offset)
+    }
+
     fn copy<const N: usize>(&self, offset: usize, len: usize, to: &mut [u8; N]) -> usize {
         self.bytes.as_slice().copy(offset, len, to)
     }

@@ -205,7 +205,7 @@ impl Field {
             let address = if len == 4 {
                 Address::from_ipv4(bytes.read::<4>(offset)?)
             } else {
-                Address(bytes.read::<16>(offset)?)
+                Address::from_octets(bytes.read::<16>(offset)?)
             };
             Some((Some(offset), len, address.to_ip().to_string()))
         };

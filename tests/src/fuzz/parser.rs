@@ -156,8 +156,8 @@ fn check_against(packet: &Packet, other: &SlicedPacket<'_>) {
             ip.payload().ip_number.0,
         ),
         Some(NetSlice::Ipv6(ip)) => (
-            Address(ip.header().source()),
-            Address(ip.header().destination()),
+            Address::from_octets(ip.header().source()),
+            Address::from_octets(ip.header().destination()),
             ip.payload().ip_number.0,
         ),
         other => panic!("{packet:?} and {other:?}"),

@@ -162,7 +162,7 @@ fn prefix(input: &mut Unstructured<'_>) -> Result<IpNet> {
         IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::from(address.ipv4_octets()), len))
     } else {
         let len = input.int_in_range(0..=128)?;
-        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from(address.0), len))
+        IpNet::V6(Ipv6Net::new_assert(Ipv6Addr::from_bits(address.to_bits()), len))
     };
     Ok(prefix.trunc())
 }

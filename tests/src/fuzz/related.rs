@@ -155,7 +155,10 @@ fn is_about_a_flow(quote: &[u8], sender: Address, state: &State) -> bool {
             Address::from_ipv4(ip.header().source()),
             Address::from_ipv4(ip.header().destination()),
         ),
-        LaxIpSlice::Ipv6(ip) => (Address(ip.header().source()), Address(ip.header().destination())),
+        LaxIpSlice::Ipv6(ip) => (
+            Address::from_octets(ip.header().source()),
+            Address::from_octets(ip.header().destination()),
+        ),
     };
     let payload = ip.payload();
     if source != sender {

@@ -87,8 +87,8 @@ fn key_of(number: u32) -> FlowKey {
     let mut inside = [0; 16];
     inside[..4].copy_from_slice(&number.to_be_bytes());
     FlowKey {
-        inside: Address(inside),
-        outside: Address([9; 16]),
+        inside: Address::from_octets(inside),
+        outside: Address::from_octets([9; 16]),
         inside_port: 1,
         outside_port: 2,
         vlan: VlanPath::default(),

@@ -177,7 +177,10 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
-    use gateway_common::flow::{FlowEntry, FlowHalf, mark};
+    use gateway_common::{
+        flow::{FlowEntry, FlowHalf, mark},
+        tuple::Address,
+    };
 
     use super::*;
 
@@ -234,9 +237,8 @@ mod tests {
     }
 
     fn record(flow: usize, created: u64, event: FlowEvent, is_replied: bool) -> FlowRecord {
-        let flow = u32::try_from(flow).expect("small").to_be_bytes();
-        let mut key = FlowKey { protocol: 17, family: 6, ..FlowKey::default() };
-        key.inside.0[..4].copy_from_slice(&flow);
+        let inside = Address::from_bits(flow.try_into().expect("it fits"));
+        let key = FlowKey { inside, protocol: 17, family: 6, ..FlowKey::default() };
         let marks = if is_replied { mark::OPENED } else { 0 };
         let inbound = FlowHalf { marks, ..FlowHalf::default() };
         let created = Ticks(created);

@@ -250,6 +250,6 @@ mod tests {
     }
 
     fn key(number: u8) -> FlowKey {
-        FlowKey { inside: Address([number; 16]), protocol: 17, ..FlowKey::default() }
+        FlowKey { inside: Address::from_octets([number; 16]), protocol: 17, ..FlowKey::default() }
     }
 }

@@ -147,16 +147,19 @@ fn around(host: IpNet, len: u8) -> IpNet {
 
 /// Any address of a prefix.
 fn within(rng: &mut Rng, prefix: &IpNet) -> Address {
-    let (Address(first), Address(last)) = (prefix.network().into(), prefix.broadcast().into());
-    let host_bits = u128::from_be_bytes(first) ^ u128::from_be_bytes(last);
-    Address((u128::from_be_bytes(first) | rng.u128(..) & host_bits).to_be_bytes())
+    let [first, last] = ends(prefix);
+    Address::from_bits(first | rng.u128(..) & (first ^ last))
 }
 
 /// The first and the last address of a prefix and of the one beside it.
 fn near(prefix: &IpNet) -> [Address; 4] {
-    let (Address(first), Address(last)) = (prefix.network().into(), prefix.broadcast().into());
-    let [first, last] = [first, last].map(u128::from_be_bytes);
+    let [first, last] = ends(prefix);
     // Flips the last bit of the prefix.
     let beside = (first ^ last).wrapping_add(1);
-    [first, last, first ^ beside, last ^ beside].map(|bits| Address(bits.to_be_bytes()))
+    [first, last, first ^ beside, last ^ beside].map(Address::from_bits)
+}
+
+/// A prefix's first and last address.
+fn ends(prefix: &IpNet) -> [u128; 2] {
+    [prefix.network(), prefix.broadcast()].map(|ip| Address::from(ip).to_bits())
 }

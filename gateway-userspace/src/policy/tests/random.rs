@@ -156,9 +156,8 @@ fn address(rng: &mut Rng, places: &[Place], model: &Model) -> Address {
     };
     let near = near.unwrap_or_else(|| prefix(rng));
     let edge = if rng.bool() { near.network() } else { near.broadcast() };
-    let Address(octets) = edge.into();
-    let beside = u128::from_be_bytes(octets).wrapping_add([0, 0, 1, u128::MAX][rng.usize(..4)]);
-    let beside = Address(beside.to_be_bytes());
+    let step = [0, 0, 1, u128::MAX][rng.usize(..4)];
+    let beside = Address::from_bits(Address::from(edge).to_bits().wrapping_add(step));
     // The step may lead out of the IPv4 space; there it would be another family's address.
     let is_ipv4 = matches!(near, IpNet::V4(_));
     if beside.is_ipv4_mapped() == is_ipv4 { beside } else { edge.into() }

@@ -68,5 +68,12 @@ impl Forget {
 fn bytes(key: &FlowKey) -> Vec<u8> {
     let FlowKey { inside, outside, inside_port, outside_port, vlan, protocol, family, zero } = *key;
     let ports = [inside_port, outside_port, vlan.outer, vlan.inner].map(u16::to_ne_bytes);
-    [&inside.0, &outside.0, ports.as_flattened(), &[protocol, family], &zero.to_ne_bytes()].concat()
+    [
+        &inside.octets(),
+        &outside.octets(),
+        ports.as_flattened(),
+        &[protocol, family],
+        &zero.to_ne_bytes(),
+    ]
+    .concat()
 }
