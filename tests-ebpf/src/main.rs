@@ -12,6 +12,7 @@
 
 #![no_std]
 #![no_main]
+#![feature(asm_experimental_arch)]
 #![expect(
     unsafe_code,
     reason = "packets and map values are memory that the kernel hands out by address"
@@ -25,7 +26,7 @@
 
 mod stream;
 
-use core::ptr;
+use core::{arch::asm, ptr};
 
 use aya_ebpf::{
     bindings::{TC_ACT_OK, xdp_action},
@@ -47,6 +48,9 @@ static PROGRESS: Array<Progress, 1> = Array::new();
 /// What arrived of each kind.
 #[btf_map]
 static ARRIVED: PerCpuArray<u64, KINDS> = PerCpuArray::new();
+/// What `drop_awaited` has read, added up, so that it has to.
+#[btf_map]
+static AWAITED: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// The program behind `vary_xdp`, and that behind `vary_tc`.
 #[btf_map]
 static VARIED_XDP: ProgramArray<1> = ProgramArray::new();
@@ -176,6 +180,27 @@ fn sink(context: XdpContext) -> u32 {
 /// The floor: what a driver and an XDP program cost that looks at nothing.
 #[xdp(frags)]
 fn drop_all(_context: XdpContext) -> u32 {
+    xdp_action::XDP_DROP
+}
+
+/// Drops everything, but waits until the packet's first bytes are here: the least that a program costs
+/// which judges packets that another CPU has written. Without the atomic instruction the processor
+/// would guess the verdict and go on meanwhile, as it can in a program that ends there.
+#[xdp(frags)]
+fn drop_awaited(context: XdpContext) -> u32 {
+    const ETHERTYPE_OFFSET: usize = 12;
+    let start = context.data();
+    if start + FRAME_BYTES > context.data_end() {
+        return xdp_action::XDP_PASS;
+    }
+    // SAFETY: it is inside the packet, as the comparison shows.
+    let ethertype = unsafe { ((start + ETHERTYPE_OFFSET) as *const u16).read_unaligned() };
+    if let Some(sum) = AWAITED.get_ptr_mut(0) {
+        // SAFETY: it adds to an aligned word of a map.
+        unsafe {
+            asm!("lock *(u64 *)({sum} + 0) += {read}", sum = in(reg) sum, read = in(reg) u64::from(ethertype));
+        }
+    }
     xdp_action::XDP_DROP
 }
 

@@ -22,6 +22,23 @@ struct Deny {
 #[derive(Deserialize)]
 struct Licenses {
     allow: Vec<String>,
+    #[serde(default)]
+    exceptions: Vec<Exception>,
+}
+
+/// What one library may be licensed under besides.
+#[derive(Deserialize)]
+struct Exception {
+    allow: Vec<String>,
+    #[serde(rename = "crate")]
+    library: String,
+}
+
+impl Licenses {
+    fn allows(&self, license: &str, library: &str) -> bool {
+        let its = self.exceptions.iter().filter(|it| it.library == library);
+        self.allow.iter().chain(its.flat_map(|it| &it.allow)).any(|allowed| allowed == license)
+    }
 }
 
 /// Checks every library that is compiled on this machine, also for tests.
@@ -33,8 +50,7 @@ pub(super) fn run() -> Result<()> {
     let deny: Deny = toml::from_str(&text).context("reading deny.toml")?;
     let mut libraries = crates::all()?;
     libraries.retain(|it| it.source.is_some());
-    let faults: Vec<String> =
-        libraries.iter().filter_map(|it| fault(it, &deny.licenses.allow)).collect();
+    let faults: Vec<String> = libraries.iter().filter_map(|it| fault(it, &deny.licenses)).collect();
     if !faults.is_empty() {
         bail!("libraries that deny.toml does not allow:\n- {}", faults.join("\n- "));
     }
@@ -43,7 +59,7 @@ pub(super) fn run() -> Result<()> {
 }
 
 /// What is wrong with a library, if anything is.
-fn fault(library: &Crate, allowed: &[String]) -> Option<String> {
+fn fault(library: &Crate, licenses: &Licenses) -> Option<String> {
     let Crate { name, version, license, source, checksum, .. } = library;
     if source.as_deref() != Some(CRATES_IO) {
         return Some(format!("{name} {version} comes from {source:?}"));
@@ -58,7 +74,7 @@ fn fault(library: &Crate, allowed: &[String]) -> Option<String> {
         Ok(expression) => expression,
         Err(error) => return Some(format!("{name} {version}: {license:?}: {error}")),
     };
-    let is_allowed = expression.evaluate(|wanted| allowed.contains(&wanted.to_string()));
+    let is_allowed = expression.evaluate(|wanted| licenses.allows(&wanted.to_string(), name));
     (!is_allowed).then(|| format!("{name} {version} is licensed {license}"))
 }
 
@@ -73,9 +89,14 @@ mod tests {
         library
     }
 
+    fn licenses(allow: &[&str]) -> Licenses {
+        let allow = allow.iter().map(ToString::to_string).collect();
+        Licenses { allow, exceptions: Vec::new() }
+    }
+
     #[test]
     fn a_choice_with_an_allowed_licence_is_allowed_and_a_demand_for_another_is_not() {
-        let allowed = ["MIT".to_owned(), "Apache-2.0".to_owned()];
+        let allowed = licenses(&["MIT", "Apache-2.0"]);
         for license in ["MIT", "GPL-3.0-only OR MIT", "MIT/Apache-2.0", "MIT AND Apache-2.0"] {
             assert_eq!(fault(&library(license), &allowed), None);
         }
@@ -85,8 +106,19 @@ mod tests {
     }
 
     #[test]
+    fn an_exception_is_about_one_library() {
+        let (mut ours, mut other) = (library("MIT AND NCSA"), library("MIT AND NCSA"));
+        ours.name = "ours".into();
+        other.name = "other".into();
+        let exception = Exception { allow: vec!["NCSA".to_owned()], library: "ours".to_owned() };
+        let allowed = Licenses { exceptions: vec![exception], ..licenses(&["MIT"]) };
+        assert_eq!(fault(&ours, &allowed), None);
+        assert!(fault(&other, &allowed).is_some());
+    }
+
+    #[test]
     fn a_library_from_elsewhere_or_without_checksum_is_a_fault() {
-        let allowed = ["MIT".to_owned()];
+        let allowed = licenses(&["MIT"]);
         let mut foreign = library("MIT");
         foreign.source = Some("git+https://example.com/a".to_owned());
         assert!(fault(&foreign, &allowed).is_some());

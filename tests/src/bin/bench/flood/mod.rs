@@ -36,8 +36,13 @@ pub(crate) struct Options {
 }
 
 /// Firewalls that know nothing of flows, and cost the same with any number of them.
-const STATELESS: [Firewall; 4] =
-    [Firewall::XdpDrop, Firewall::None, Firewall::NftablesRaw, Firewall::NftablesIngress];
+const STATELESS: [Firewall; 5] = [
+    Firewall::XdpDrop,
+    Firewall::XdpAwaited,
+    Firewall::None,
+    Firewall::NftablesRaw,
+    Firewall::NftablesIngress,
+];
 const STATEFUL: [Firewall; 4] = [
     Firewall::Nftables,
     Firewall::Eigw(Hook::Xdp),
@@ -66,7 +71,7 @@ struct Series {
 pub(crate) fn run(options: &Options, tables: &mut Vec<Table>) -> Result<()> {
     eprintln!("flood: bringing eigw up to date");
     _ = eigw::binary();
-    let _room = Room::for_flows(options.flows.iter().copied().max().unwrap_or(0))?;
+    let _room = Room::for_flows(&options.flows)?;
     let mut subjects = Vec::new();
     for firewall in STATELESS {
         subjects.push(Subject::new(firewall, 0)?);

@@ -28,6 +28,7 @@ pub(super) fn table(subjects: &[Subject], options: &Options) -> Table {
             Column::Numbers("ns per packet"),
             Column::Numbers("Mpps"),
             Column::Numbers("to XDP_DROP"),
+            Column::Numbers("to the same, having waited"),
             Column::Numbers("nftables, stateful, to this"),
         ],
         rows,
@@ -55,12 +56,18 @@ fn notes(options: &Options) -> Vec<String> {
         "Mpps is what the gateway received in a second. It is less than 1000 / ns where somebody \
          else used that CPU too, or where the generator was the slower one."
             .into(),
+        "The floor drops packets without looking at them. What judges a packet needs its first bytes, \
+         which the generator's CPU has just written: they have to come from that one's caches, which \
+         the second row waits for. A card leaves them in a cache that all CPUs share, and its driver \
+         asks for them early."
+            .into(),
         "Without a firewall packets are forwarded and dropped at the inside host by an XDP program, \
          on the generator's CPU; with each other one a sink there must see none of them. \
          The rules without state (raw prerouting, netdev ingress) drop the flood by its port: they \
          could not tell answers from it. A flowtable takes part in nothing here, since unsolicited \
          packets are of no flow. Live flows are UDP, were opened and answered through the gateway, \
-         and send nothing meanwhile."
+         and send nothing meanwhile. Connection tracking has four places in its hash table for each of \
+         them, which all namespaces share."
             .into(),
     ]
 }
@@ -68,7 +75,10 @@ fn notes(options: &Options) -> Vec<String> {
 fn row(subjects: &[Subject], subject: &Subject, index: usize) -> Vec<String> {
     let Subject { site, series } = subject;
     let Series { packet_ns, mpps } = &series[index];
-    let floor = &of(subjects, Firewall::XdpDrop, 0)[index].packet_ns;
+    let to = |floor: Firewall| {
+        let floor = &of(subjects, floor, 0)[index].packet_ns;
+        format!("{:.2}", Spread::of_ratios(packet_ns, floor))
+    };
     let nftables = find(subjects, Firewall::Nftables, site.flows)
         .filter(|_| site.firewall != Firewall::Nftables);
     vec![
@@ -77,7 +87,8 @@ fn row(subjects: &[Subject], subject: &Subject, index: usize) -> Vec<String> {
         if site.firewall.is_stateful() { thousands(site.flows.into()) } else { String::new() },
         format!("{:.0}", Spread::of(packet_ns.iter().copied())),
         format!("{:.2}", Spread::of(mpps.iter().copied())),
-        format!("{:.2}", Spread::of_ratios(packet_ns, floor)),
+        to(Firewall::XdpDrop),
+        to(Firewall::XdpAwaited),
         nftables.map_or_else(String::new, |nftables| {
             format!("{:.1}", Spread::of_ratios(&nftables[index].packet_ns, packet_ns))
         }),

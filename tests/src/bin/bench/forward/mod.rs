@@ -29,7 +29,8 @@ pub(crate) struct Options {
     #[arg(value_parser = value_parser!(u64).range(10..=60_000))]
     turn_ms: u64,
     /// Of how many live flows the packets are
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1_000, 100_000])]
+    #[arg(long, value_name = "N", value_delimiter = ',')]
+    #[arg(default_values_t = [1_000, 100_000, 1_000_000])]
     #[arg(value_parser = value_parser!(u32).range(1..=4_000_000))]
     flows: Vec<u32>,
 }
@@ -65,7 +66,7 @@ struct Series {
 pub(crate) fn run(options: &Options, tables: &mut Vec<Table>) -> Result<()> {
     eprintln!("forward: bringing eigw up to date");
     _ = eigw::binary();
-    let _room = Room::for_flows(options.flows.iter().copied().max().unwrap_or(0))?;
+    let _room = Room::for_flows(&options.flows)?;
     let flowtable = Firewall::Flowtable.try_out();
     let mut subjects = Vec::new();
     for &flows in &options.flows {

@@ -32,7 +32,7 @@ pub(crate) struct Options {
     turn_ms: u64,
     /// Packets per second, those of live flows included; 0 is as many as the generator can
     #[arg(long, value_name = "N", value_delimiter = ',')]
-    #[arg(default_values_t = [200_000, 500_000, 1_000_000, 0])]
+    #[arg(default_values_t = [200_000, 500_000, 1_000_000, 2_000_000, 3_000_000, 0])]
     #[arg(value_parser = value_parser!(u32).range(..=10_000_000))]
     rates: Vec<u32>,
 }

@@ -32,6 +32,9 @@ pub(crate) enum Firewall {
     NftablesIngress,
     /// An XDP program on the uplink that drops everything: less is not possible.
     XdpDrop,
+    /// An XDP program on the uplink that drops everything once the packet's first bytes are there: the
+    /// least for a program that judges packets.
+    XdpAwaited,
     /// An XDP program on the uplink that lets everything pass: what XDP costs on a veth before
     /// a program does anything.
     EmptyXdp,
@@ -96,6 +99,7 @@ impl Firewall {
             Self::NftablesRaw => "nftables, raw prerouting",
             Self::NftablesIngress => "nftables, netdev ingress",
             Self::XdpDrop => "XDP_DROP, the floor",
+            Self::XdpAwaited => "XDP_DROP, having waited for it",
             Self::EmptyXdp => "empty XDP program",
             Self::Eigw(Hook::Xdp) => "eigw --hook xdp",
             Self::Eigw(Hook::Tc) => "eigw --hook tc",
@@ -112,6 +116,7 @@ impl Firewall {
             | Self::NftablesRaw
             | Self::NftablesIngress
             | Self::XdpDrop
+            | Self::XdpAwaited
             | Self::Eigw(_) => true,
         }
     }
@@ -144,7 +149,7 @@ impl Firewall {
             Self::NftablesIngress => {
                 Some(stateless("netdev", &format!("ingress device {UPLINK} priority 0"), ""))
             }
-            Self::None | Self::XdpDrop | Self::EmptyXdp | Self::Eigw(_) => None,
+            Self::None | Self::XdpDrop | Self::XdpAwaited | Self::EmptyXdp | Self::Eigw(_) => None,
         }
     }
 
@@ -183,14 +188,8 @@ impl Firewall {
             Self::Nftables | Self::Flowtable | Self::NftablesRaw | Self::NftablesIngress => {
                 nft(&lab.gateway, &self.rules().context("no rules")?)?;
             }
-            Self::XdpDrop => {
-                let mut ebpf = Box::new(programs::load()?);
-                let program = ebpf.program_mut("drop_all").context("no program drop_all")?;
-                let program: &mut Xdp = program.try_into()?;
-                program.load().context("loading drop_all")?;
-                lab.gateway.run(|| program.attach(UPLINK, XdpMode::Driver))?;
-                return Ok(Installed::Program { _ebpf: ebpf });
-            }
+            Self::XdpDrop => return attach(lab, "drop_all"),
+            Self::XdpAwaited => return attach(lab, "drop_awaited"),
             Self::EmptyXdp => {
                 let mut empty = Box::new(Empty::load()?);
                 lab.gateway.run(|| {
@@ -207,6 +206,16 @@ impl Firewall {
         }
         Ok(Installed::Elsewhere)
     }
+}
+
+/// Attaches one of the laboratory's programs to the gateway's uplink.
+fn attach(lab: &Lab, name: &str) -> Result<Installed> {
+    let mut ebpf = Box::new(programs::load()?);
+    let program = ebpf.program_mut(name).with_context(|| format!("no program {name}"))?;
+    let program: &mut Xdp = program.try_into()?;
+    program.load().with_context(|| format!("loading {name}"))?;
+    lab.gateway.run(|| program.attach(UPLINK, XdpMode::Driver))?;
+    Ok(Installed::Program { _ebpf: ebpf })
 }
 
 /// A chain that drops what the flood is: all that it can do without state.

@@ -1,7 +1,9 @@
 //! The gateway's programs, with an account of what every packet put through them should do.
 
 use anyhow::{Result, ensure};
-use gateway_common::{config::Config, counter::FlowEvent, tuple::Direction, verdict::Reason};
+use gateway_common::{
+    config::Config, counter::FlowEvent, gateway, tuple::Direction, verdict::Reason,
+};
 use gateway_userspace::{
     datapath::{HostLimits, HostShares, TableSizes},
     policy::CompiledPolicy,
@@ -70,6 +72,19 @@ impl Gateway {
         let verdict = self.programs.run(program, &packet.frame());
         assert_eq!(verdict, reason.verdict(), "{program:?} on {packet:?}");
         self.expect(program, reason, 1);
+    }
+
+    /// Notes the flow that an inbound packet would be of, so that the presence filter lets it through
+    /// to the tables.
+    ///
+    /// # Panics
+    /// If it could be of none.
+    pub(crate) fn note(&self, packet: &Packet) {
+        let (frame, mut parsed) = (packet.frame(), gateway_common::packet::Packet::default());
+        gateway::find_packet(&frame.as_slice(), &Config::new(TICKS_PER_SEC), &mut parsed)
+            .unwrap_or_else(|reason| panic!("{packet:?} is {}", reason.name()));
+        let key = parsed.flow_key(Direction::Inbound).expect("packets of it have flows");
+        self.programs.presence().note(&key);
     }
 
     /// Puts a frame through a program `runs` times: the mean time of one, in nanoseconds of the

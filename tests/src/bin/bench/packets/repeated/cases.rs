@@ -1,5 +1,7 @@
 //! The packets that are repeated, and the flows that they belong to.
 
+use std::net::Ipv6Addr;
+
 use gateway_common::{limits::EXTENSION_HEADERS_MAX, tuple::Family, verdict::Reason};
 use tests::{
     packet::Packet,
@@ -22,6 +24,9 @@ const FAMILIES: [Family; 2] = [Family::Ipv6, Family::Ipv4];
 /// "No operation", as often as the header has room for.
 const OPTIONS: [u8; 40] = [1; 40];
 const PACKET_TOO_BIG: u8 = 2;
+const ARP_REQUEST: u8 = 1;
+/// For documentation only (RFC 3849).
+const MARTIAN: Ipv6Addr = Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1);
 const MTU_BYTES: u32 = 1400;
 
 /// All cases, with their flows in `gateway`.
@@ -39,6 +44,7 @@ pub(super) fn all(gateway: &mut Gateway) -> Vec<Case> {
         }
         plain(family, &mut cases);
     }
+    stages(gateway, &mut cases);
     tracked(gateway, &mut cases);
     picked_up(gateway, &mut cases);
     opening(gateway, &mut cases);
@@ -75,6 +81,20 @@ fn plain(family: Family, cases: &mut Vec<Case>) {
     cases.extend(ingress(&named("UDP reply"), &udp.reply, Reason::Flow));
     cases.push(egress(&named("TCP of a flow"), &tcp.outbound));
     cases.push(egress(&named("UDP of a flow"), &udp.outbound));
+}
+
+/// Datagrams from outside that end earlier and later than an unsolicited one does: what lies between
+/// their rows is the price of a step.
+fn stages(gateway: &Gateway, cases: &mut Vec<Case>) {
+    cases.extend(ingress("no IP: an ARP request", &Packet::arp(ARP_REQUEST), Reason::Arp));
+    let inside = INSIDE.ip(Family::Ipv6);
+    let martian = Ends { inside: MARTIAN.into(), outside: inside, ..apart(5) };
+    let datagram = Flow::udp(martian).opening;
+    cases.extend(ingress("UDP from a martian, IPv6", &datagram, Reason::MartianSource));
+    let datagram = Flow::udp(apart(6).reversed()).opening;
+    gateway.note(&datagram);
+    let name = "UDP, unsolicited, IPv6, its bit set in the filter";
+    cases.extend(ingress(name, &datagram, Reason::NoFlow));
 }
 
 /// TCP as hosts speak it today, with windows checked.
