@@ -48,17 +48,17 @@ static PROGRESS: Array<Progress, 1> = Array::new();
 /// What arrived of each kind.
 #[btf_map]
 static ARRIVED: PerCpuArray<u64, KINDS> = PerCpuArray::new();
-/// What `drop_awaited` has read, added up, so that it has to.
+/// What `drop_busy` computes, added up, so that it has to.
 #[btf_map]
-static AWAITED: PerCpuArray<u64, 1> = PerCpuArray::new();
+static PRODUCTS: PerCpuArray<u64, 1> = PerCpuArray::new();
 /// The program behind `vary_xdp`, and that behind `vary_tc`.
 #[btf_map]
 static VARIED_XDP: ProgramArray<1> = ProgramArray::new();
 #[btf_map]
 static VARIED_TC: ProgramArray<1> = ProgramArray::new();
 
-/// How often the clock is read at most until a frame is due: some ten microseconds.
-const WAIT_READINGS: u32 = 512;
+/// How often the clock is read at most until a frame is due: some hundred microseconds.
+const WAIT_READINGS: u32 = 16_384;
 /// A stream that is later than this does not try to catch up.
 const LATE_NS: u64 = 1_000_000;
 
@@ -70,7 +70,8 @@ fn generate(context: XdpContext) -> u32 {
     };
     // SAFETY: one thread generates, and user space looks only before and afterwards.
     let progress = unsafe { &mut *progress };
-    if stream.interval_ns != 0 {
+    let is_first = progress.sent_total % u64::from(stream.burst.max(1)) == 0;
+    if stream.interval_ns != 0 && is_first {
         wait_until_due(stream, progress);
     }
     let is_second =
@@ -183,22 +184,26 @@ fn drop_all(_context: XdpContext) -> u32 {
     xdp_action::XDP_DROP
 }
 
-/// Drops everything, but waits until the packet's first bytes are here: the least that a program costs
-/// which judges packets that another CPU has written. Without the atomic instruction the processor
-/// would guess the verdict and go on meanwhile, as it can in a program that ends there.
+/// Drops everything after as many multiplications, each of which needs the one before, as take about as
+/// long as judging a packet. The first one needs the packet, and the atomic instruction the last one:
+/// otherwise the processor would go on with the next packet meanwhile.
 #[xdp(frags)]
-fn drop_awaited(context: XdpContext) -> u32 {
-    const ETHERTYPE_OFFSET: usize = 12;
+fn drop_busy(context: XdpContext) -> u32 {
+    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
+    const MULTIPLICATIONS: u32 = 64;
     let start = context.data();
     if start + FRAME_BYTES > context.data_end() {
         return xdp_action::XDP_PASS;
     }
     // SAFETY: it is inside the packet, as the comparison shows.
-    let ethertype = unsafe { ((start + ETHERTYPE_OFFSET) as *const u16).read_unaligned() };
-    if let Some(sum) = AWAITED.get_ptr_mut(0) {
+    let mut product = unsafe { ((start + SOURCE_OFFSET) as *const u64).read_unaligned() } | 1;
+    for _ in 0..MULTIPLICATIONS {
+        product = product.wrapping_mul(FACTOR) ^ 2;
+    }
+    if let Some(sum) = PRODUCTS.get_ptr_mut(0) {
         // SAFETY: it adds to an aligned word of a map.
         unsafe {
-            asm!("lock *(u64 *)({sum} + 0) += {read}", sum = in(reg) sum, read = in(reg) u64::from(ethertype));
+            asm!("lock *(u64 *)({sum} + 0) += {product}", sum = in(reg) sum, product = in(reg) product);
         }
     }
     xdp_action::XDP_DROP

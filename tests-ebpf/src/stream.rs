@@ -27,8 +27,13 @@ pub(crate) struct Stream {
     pub(crate) interface: u32,
     /// Every so many frames one is of the second kind; none is with zero.
     pub(crate) second_each: u32,
-    /// From one frame to the next, in nanoseconds; zero is as fast as can be.
+    /// From one frame to the next, or from one burst to the next, in nanoseconds; zero is as fast as
+    /// can be.
     pub(crate) interval_ns: u64,
+    /// Frames of a burst, which are sent at once; zero is one.
+    pub(crate) burst: u32,
+    /// Zero.
+    pub(crate) zero: u32,
     /// What each kind looks like.
     pub(crate) kinds: [Kind; KINDS],
 }

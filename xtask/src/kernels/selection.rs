@@ -48,6 +48,7 @@ pub(super) const WORKS: [Selection; 4] = [
         tests: &[
             "lifecycle::attaching_again_keeps_flows::xdp",
             "lifecycle::detaching_leaves_plain_networking::tc",
+            "machine::a_processor_that_leaves_takes_nothing_along",
             "policy::commands::reload_takes_the_file_that_there_was",
             "traffic::what_inside_opens_is_answered::tc",
             "traffic::what_inside_opens_is_answered::xdp",

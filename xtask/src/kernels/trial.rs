@@ -78,7 +78,12 @@ impl Binaries {
     /// When a binary is missing.
     pub(super) fn plan(&self, selections: &[&Selection]) -> Result<Plan> {
         let eigw = self.path("eigw")?.display().to_string();
-        let environment = [("EIGW_BINARY", eigw.as_str()), ("EIGW_TEST_PATIENCE", PATIENCE)];
+        let environment = [
+            ("EIGW_BINARY", eigw.as_str()),
+            ("EIGW_TEST_PATIENCE", PATIENCE),
+            // Tests may do to a guest what they must not do to a machine.
+            ("EIGW_TEST_GUEST", "1"),
+        ];
         let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let steps = selections.iter().map(|selection| {
             let mut arguments = vec!["--nocapture", "--include-ignored", "--exact"];

@@ -1,10 +1,11 @@
 //! What was measured, as a table and as a picture.
 
-use super::{Options, STATEFUL, STATELESS, Series, Subject};
+use super::{BURST, BURST_INTERVAL_NS, Options, STATEFUL, STATELESS, Series, Subject};
 use crate::{
     bars::{Bar, Bars, Group},
     lab::{
         firewall::Firewall,
+        site::count,
         traffic::{SOURCES, Unsolicited},
     },
     report::{Column, Table, thousands},
@@ -26,10 +27,12 @@ pub(super) fn table(subjects: &[Subject], options: &Options) -> Table {
             Column::Words("firewall"),
             Column::Numbers("live flows"),
             Column::Numbers("ns per packet"),
+            Column::Numbers("to XDP_DROP"),
+            Column::Numbers("nftables, stateful, to this"),
+            Column::Numbers("full speed: ns"),
             Column::Numbers("Mpps"),
             Column::Numbers("to XDP_DROP"),
-            Column::Numbers("to the same, having waited"),
-            Column::Numbers("nftables, stateful, to this"),
+            Column::Numbers("nftables to this"),
         ],
         rows,
         pictures: Unsolicited::ALL
@@ -43,23 +46,27 @@ pub(super) fn table(subjects: &[Subject], options: &Options) -> Table {
 fn notes(options: &Options) -> Vec<String> {
     vec![
         format!(
-            "Frames of 74 bytes over IPv6 from {} random sources, made in the kernel by one CPU as \
-             fast as it can (`BPF_PROG_RUN` with live frames) and put on the uplink's veth; the \
-             gateway receives them on a thread of its own on another CPU. Nanoseconds per packet \
-             are that thread's CPU time, as the scheduler accounts for it, over the packets that it \
-             received: the whole way from the driver to the end. Median [min – max] of {} \
-             interleaved rounds of {} ms; ratios are taken within each round.",
+            "Frames of 74 bytes over IPv6 from {} random sources, made in the kernel by one CPU \
+             (`BPF_PROG_RUN` with live frames) and put on the uplink's veth; the gateway receives them \
+             on a thread of its own on another CPU. Nanoseconds per packet are that thread's CPU time, \
+             as the scheduler accounts for it, over the packets that it received: the whole way from \
+             the driver to the end. Median [min – max] of {} interleaved rounds of {} ms; ratios are \
+             taken within each round.",
             thousands(f64::from(SOURCES)),
             options.rounds,
             options.turn_ms
         ),
-        "Mpps is what the gateway received in a second. It is less than 1000 / ns where somebody \
-         else used that CPU too, or where the generator was the slower one."
-            .into(),
-        "The floor drops packets without looking at them. What judges a packet needs its first bytes, \
-         which the generator's CPU has just written: they have to come from that one's caches, which \
-         the second row waits for. A card leaves them in a cache that all CPUs share, and its driver \
-         asks for them early."
+        format!(
+            "First in bursts of {BURST} frames, {} a second, which every firewall is done with before \
+             the next one comes: none is lost. Then as fast as the generator can, as a flood would; \
+             what cannot keep up finds its ring full all the time, and generator and gateway take the \
+             ring's memory from each other with every packet. Mpps is what the gateway received in a \
+             second then.",
+            thousands(1e9 / count(BURST_INTERVAL_NS) * f64::from(BURST))
+        ),
+        "The second row is a program that drops everything as well, but computes 64 products first and \
+         touches no memory but the packet's: what it costs more than the floor at full speed than in \
+         bursts, the ring does."
             .into(),
         "Without a firewall packets are forwarded and dropped at the inside host by an XDP program, \
          on the generator's CPU; with each other one a sink there must see none of them. \
@@ -74,24 +81,25 @@ fn notes(options: &Options) -> Vec<String> {
 
 fn row(subjects: &[Subject], subject: &Subject, index: usize) -> Vec<String> {
     let Subject { site, series } = subject;
-    let Series { packet_ns, mpps } = &series[index];
-    let to = |floor: Firewall| {
-        let floor = &of(subjects, floor, 0)[index].packet_ns;
-        format!("{:.2}", Spread::of_ratios(packet_ns, floor))
-    };
+    let Series { packet_ns, full_ns, full_mpps } = &series[index];
+    let floor = &of(subjects, Firewall::XdpDrop, 0)[index];
     let nftables = find(subjects, Firewall::Nftables, site.flows)
-        .filter(|_| site.firewall != Firewall::Nftables);
+        .filter(|_| site.firewall != Firewall::Nftables)
+        .map(|series| &series[index]);
+    let gain = |ns: Option<&[f64]>, of: &[f64]| {
+        ns.map_or_else(String::new, |ns| format!("{:.1}", Spread::of_ratios(ns, of)))
+    };
     vec![
         Unsolicited::ALL[index].name().to_owned(),
         site.firewall.name().to_owned(),
         if site.firewall.is_stateful() { thousands(site.flows.into()) } else { String::new() },
         format!("{:.0}", Spread::of(packet_ns.iter().copied())),
-        format!("{:.2}", Spread::of(mpps.iter().copied())),
-        to(Firewall::XdpDrop),
-        to(Firewall::XdpAwaited),
-        nftables.map_or_else(String::new, |nftables| {
-            format!("{:.1}", Spread::of_ratios(&nftables[index].packet_ns, packet_ns))
-        }),
+        format!("{:.2}", Spread::of_ratios(packet_ns, &floor.packet_ns)),
+        gain(nftables.map(|series| &series.packet_ns[..]), packet_ns),
+        format!("{:.0}", Spread::of(full_ns.iter().copied())),
+        format!("{:.2}", Spread::of(full_mpps.iter().copied())),
+        format!("{:.2}", Spread::of_ratios(full_ns, &floor.full_ns)),
+        gain(nftables.map(|series| &series.full_ns[..]), full_ns),
     ]
 }
 

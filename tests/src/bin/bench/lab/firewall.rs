@@ -32,9 +32,9 @@ pub(crate) enum Firewall {
     NftablesIngress,
     /// An XDP program on the uplink that drops everything: less is not possible.
     XdpDrop,
-    /// An XDP program on the uplink that drops everything once the packet's first bytes are there: the
-    /// least for a program that judges packets.
-    XdpAwaited,
+    /// An XDP program on the uplink that drops everything as well, but takes its time: what becomes of
+    /// any program that a fast generator gives no rest.
+    XdpBusy,
     /// An XDP program on the uplink that lets everything pass: what XDP costs on a veth before
     /// a program does anything.
     EmptyXdp,
@@ -99,7 +99,7 @@ impl Firewall {
             Self::NftablesRaw => "nftables, raw prerouting",
             Self::NftablesIngress => "nftables, netdev ingress",
             Self::XdpDrop => "XDP_DROP, the floor",
-            Self::XdpAwaited => "XDP_DROP, having waited for it",
+            Self::XdpBusy => "XDP_DROP, 64 multiplications later",
             Self::EmptyXdp => "empty XDP program",
             Self::Eigw(Hook::Xdp) => "eigw --hook xdp",
             Self::Eigw(Hook::Tc) => "eigw --hook tc",
@@ -116,7 +116,7 @@ impl Firewall {
             | Self::NftablesRaw
             | Self::NftablesIngress
             | Self::XdpDrop
-            | Self::XdpAwaited
+            | Self::XdpBusy
             | Self::Eigw(_) => true,
         }
     }
@@ -149,7 +149,7 @@ impl Firewall {
             Self::NftablesIngress => {
                 Some(stateless("netdev", &format!("ingress device {UPLINK} priority 0"), ""))
             }
-            Self::None | Self::XdpDrop | Self::XdpAwaited | Self::EmptyXdp | Self::Eigw(_) => None,
+            Self::None | Self::XdpDrop | Self::XdpBusy | Self::EmptyXdp | Self::Eigw(_) => None,
         }
     }
 
@@ -189,7 +189,7 @@ impl Firewall {
                 nft(&lab.gateway, &self.rules().context("no rules")?)?;
             }
             Self::XdpDrop => return attach(lab, "drop_all"),
-            Self::XdpAwaited => return attach(lab, "drop_awaited"),
+            Self::XdpBusy => return attach(lab, "drop_busy"),
             Self::EmptyXdp => {
                 let mut empty = Box::new(Empty::load()?);
                 lab.gateway.run(|| {

@@ -10,4 +10,4 @@ unsafe impl aya::Pod for Stream {}
 // SAFETY: a C structure of 64-bit integers.
 unsafe impl aya::Pod for Progress {}
 
-const _: () = assert!(size_of::<Stream>() == 16 + 2 * 96 && size_of::<Progress>() == 32);
+const _: () = assert!(size_of::<Stream>() == 24 + 2 * 96 && size_of::<Progress>() == 32);

@@ -151,7 +151,8 @@ impl Site {
             }
             self.frames_per_sec * duration.as_secs_f64()
         } else {
-            duration.as_secs_f64() * 1e9 / count(stream.interval_ns)
+            let bursts = duration.as_secs_f64() * 1e9 / count(stream.interval_ns);
+            bursts * f64::from(stream.burst.max(1))
         };
         #[expect(
             clippy::cast_possible_truncation,
