@@ -56,14 +56,14 @@ pub struct Fields<'t> {
 }
 
 impl Fields<'_> {
-    /// The words in which every field has rules.
+    /// A part of the words in which every field has rules.
+    // One at a time: all of them would have to lie on the stack.
     #[inline(always)]
-    const fn words(&self) -> Words {
-        self.protocol
-            .aggregate
-            .and(&self.selector.aggregate)
-            .and(&self.inside.aggregate)
-            .and(&self.outside.aggregate)
+    const fn words(&self, part: usize) -> u64 {
+        self.protocol.aggregate.0[part]
+            & self.selector.aggregate.0[part]
+            & self.inside.aggregate.0[part]
+            & self.outside.aggregate.0[part]
     }
 }
 
@@ -75,10 +75,9 @@ impl Fields<'_> {
 #[inline(always)]
 pub fn first_match<T: PolicyTables>(tables: &T, fields: &Fields<'_>) -> u32 {
     let Some(stored) = tables.words() else { return NO_TABLE };
-    let words = fields.words();
     let mut first_of_part = 0;
     for part in 0..RULE_AGGREGATE_WORDS {
-        let mut left = words.0[part];
+        let mut left = fields.words(part);
         for _ in 0..WORD_BITS.min(RULE_WORDS - part * WORD_BITS) {
             if left == 0 {
                 break;

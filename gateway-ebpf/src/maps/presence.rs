@@ -20,7 +20,8 @@ static PRESENCE: Array<u64, { 2 * BITMAP_WORDS as usize }, { BPF_F_MMAPABLE as u
 static PRESENCE_CTRL: Array<Control, 1> = Array::new();
 
 /// Whether there may be a flow of this key.
-#[inline(always)]
+// Not inlined: the words of key and secret would push what callers hold onto their stacks.
+#[inline(never)]
 pub(super) fn may_have(key: &FlowKey) -> bool {
     let Some(control) = PRESENCE_CTRL.get(0) else { return true };
     let bit = control.bit(key);
