@@ -12,7 +12,7 @@ use tests::{
     eigw::{Hook, NAME},
     socket,
     topology::{INSIDE, Lab, OUTSIDE, UPLINK},
-    wait::PATIENCE,
+    wait::{self, PATIENCE},
 };
 
 /// The processor that leaves.
@@ -29,6 +29,8 @@ fn a_kernel_that_is_too_old_is_refused() {
     assert!(kernel_version(&release) < Some(KERNEL_MIN), "{release} is new enough");
     let lab = Lab::new();
     let links = || lab.gateway.ip_output("-details link show");
+    // What the links do by themselves is not the command's doing.
+    wait::until_true("carriers on the links", || !links().contains("NO-CARRIER"));
     let before = links();
     let complaint = lab.eigw(&["attach", "--uplink", UPLINK, "--name", NAME]).failure(1);
     for part in [&release, KERNEL_MIN_NAME] {
