@@ -120,12 +120,14 @@ impl Archive {
             return Ok(());
         }
         let image = series::image_package(release);
-        // Newer kernels are cut into several packages.
+        // Newer kernels are cut into several packages. What the archive does not have is the
+        // alternative to something else.
         let depends = self.field(&image, "Depends")?;
         let mut packages: Vec<&str> = depends
             .split([',', '|'])
             .filter_map(|dependency| dependency.split_whitespace().next())
             .filter(|package| package.starts_with("linux-") && package.ends_with(release.as_str()))
+            .filter(|package| self.field(package, "Version").is_ok())
             .collect();
         packages.push(&image);
         let download = tempfile::tempdir_in(&self.root).context("making a directory")?;
