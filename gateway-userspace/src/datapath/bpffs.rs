@@ -43,6 +43,23 @@ pub(super) fn gateway_path(bpffs: &Path, name: &GatewayName) -> PathBuf {
     bpffs.join(ROOT).join(name.as_str())
 }
 
+/// Where the gateway of that name is, or would be.
+///
+/// # Errors
+/// As [`Root::find`], and [`DatapathError::NotAttached`] when nothing was ever attached there.
+pub(super) fn gateway_directory(
+    bpffs: &Path,
+    name: &GatewayName,
+) -> Result<GatewayDir, DatapathError> {
+    let directory = Root::find(bpffs)?.map(|root| root.gateway(name));
+    directory.ok_or_else(|| not_attached(bpffs, name))
+}
+
+/// The refusal of a gateway that there is not.
+pub(super) fn not_attached(bpffs: &Path, name: &GatewayName) -> DatapathError {
+    DatapathError::NotAttached { name: name.to_string(), path: gateway_path(bpffs, name) }
+}
+
 impl Root {
     /// The directory below `bpffs`; `None` when nothing was ever attached there.
     ///

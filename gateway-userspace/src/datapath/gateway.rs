@@ -86,11 +86,10 @@ impl Gateway {
     /// [`DatapathError::NotAttached`], [`DatapathError::StalePins`],
     /// [`DatapathError::Damaged`] or [`DatapathError::NotBpffs`].
     pub fn open(bpffs: &Path, name: &GatewayName) -> Result<Self, DatapathError> {
-        let directory = Root::find(bpffs)?.map(|root| root.gateway(name));
-        let directory = directory.filter(GatewayDir::exists).ok_or_else(|| {
-            let path = bpffs::gateway_path(bpffs, name);
-            DatapathError::NotAttached { name: name.to_string(), path }
-        })?;
+        let directory = bpffs::gateway_directory(bpffs, name)?;
+        if !directory.exists() {
+            return Err(bpffs::not_attached(bpffs, name));
+        }
         let (_, meta) = open_meta(name, &directory)?;
         maps::check_all(name, &directory)?;
         Ok(Self {

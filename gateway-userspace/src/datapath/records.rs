@@ -7,7 +7,7 @@ use gateway_common::{abi::name, record::FlowRecord};
 
 use super::{
     DatapathError, GatewayName,
-    bpffs::{self, Root},
+    bpffs::gateway_directory,
     maps::{self, reading},
     sys::value_in,
 };
@@ -25,11 +25,7 @@ impl Records {
     /// # Errors
     /// [`DatapathError::NotAttached`] or [`DatapathError::Damaged`].
     pub fn open(bpffs: &Path, name: &GatewayName) -> Result<Self, DatapathError> {
-        let directory = Root::find(bpffs)?.map(|root| root.gateway(name));
-        let directory = directory.ok_or_else(|| DatapathError::NotAttached {
-            name: name.to_string(),
-            path: bpffs::gateway_path(bpffs, name),
-        })?;
+        let directory = gateway_directory(bpffs, name)?;
         Ok(Self {
             ring: maps::open(name, &directory, name::RECORDS)?,
             written: maps::open(name, &directory, name::RECORDS_WRITTEN)?,

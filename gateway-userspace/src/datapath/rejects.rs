@@ -5,12 +5,7 @@ use std::path::Path;
 use aya::maps::{MapData, RingBuf};
 use gateway_common::{abi::name, rejection::Unsolicited, tuple::FlowKey};
 
-use super::{
-    DatapathError, Gateway, GatewayName,
-    bpffs::{self, Root},
-    maps,
-    sys::value_in,
-};
+use super::{DatapathError, Gateway, GatewayName, bpffs::gateway_directory, maps, sys::value_in};
 
 /// The reports of a gateway's packet path. One process may take them.
 pub struct Rejects {
@@ -25,11 +20,7 @@ impl Rejects {
     /// As [`Gateway::open`].
     pub fn open(bpffs: &Path, name: &GatewayName) -> Result<Self, DatapathError> {
         let gateway = Gateway::open(bpffs, name)?;
-        let directory = Root::find(bpffs)?.map(|root| root.gateway(name));
-        let directory = directory.ok_or_else(|| DatapathError::NotAttached {
-            name: name.to_string(),
-            path: bpffs::gateway_path(bpffs, name),
-        })?;
+        let directory = gateway_directory(bpffs, name)?;
         Ok(Self { ring: maps::open(name, &directory, name::REJECTS)?, gateway })
     }
 

@@ -108,7 +108,7 @@ fn an_update_killed_at_any_point_leaves_the_uplink_protected() {
     let private = socket::udp_echo(&lab.inside, INSIDE.port(FAMILIES[1], 9));
     let stream = Stream::start(&lab.inside, OUTSIDE.port(FAMILIES[1], 7));
     for delay in kill_delays(|| lab.attach(Hook::Xdp)) {
-        kill_attach_after(&lab, delay);
+        kill_attach_after(&lab, &["--hook", "xdp"], delay);
         lab.expect_drops("no-flow", 1, || {
             let intruder = socket::udp_client(&lab.outside, INSIDE.port(FAMILIES[1], 9), PATIENCE);
             intruder.expect("a socket").send(b"now?").expect("sent");
@@ -131,7 +131,7 @@ fn a_first_attach_killed_at_any_point_can_be_repeated() {
     let delays = kill_delays(|| lab.attach(Hook::Xdp));
     lab.detach();
     for delay in delays {
-        kill_attach_after(&lab, delay);
+        kill_attach_after(&lab, &["--hook", "xdp"], delay);
         stream.progress();
         lab.attach(Hook::Xdp);
         stream.progress();
@@ -151,9 +151,11 @@ fn kill_delays(attach: impl FnOnce()) -> Vec<Duration> {
     percents.map(|percent| whole * percent / 100).collect()
 }
 
-fn kill_attach_after(lab: &Lab, delay: Duration) {
-    let arguments = ["attach", "--uplink", UPLINK, "--name", tests::eigw::NAME, "--hook", "xdp"];
-    let mut command = lab.eigw_command(&arguments);
+/// Attaches with these arguments more, and kills that after a while.
+pub(crate) fn kill_attach_after(lab: &Lab, more: &[&str], delay: Duration) {
+    let mut command =
+        lab.eigw_command(&["attach", "--uplink", UPLINK, "--name", tests::eigw::NAME]);
+    command.args(more);
     command.stdout(Stdio::null()).stderr(Stdio::null());
     let mut attach = command.spawn().expect("eigw starts");
     // The time is the input here: what is tested is being killed at this moment.
@@ -162,7 +164,8 @@ fn kill_attach_after(lab: &Lab, delay: Duration) {
     attach.wait().expect("it is our child");
 }
 
-fn echoes(lab: &Lab) -> [Server; 2] {
+/// An echo service on the outside host, for either family.
+pub(crate) fn echoes(lab: &Lab) -> [Server; 2] {
     FAMILIES.map(|family| socket::udp_echo(&lab.outside, OUTSIDE.port(family, 7)))
 }
 

@@ -1,10 +1,6 @@
 //! Attaching takes over a gateway that the version before this one attached.
 
-use std::{
-    process::Stdio,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{thread, time::Instant};
 
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuArray};
 use gateway_common::{
@@ -20,12 +16,16 @@ use tests::{
     address::FAMILIES,
     earlier,
     eigw::{Hook, NAME},
-    socket::{self, Server},
+    socket,
     topology::{INSIDE, Lab, OUTSIDE, UPLINK},
     wait::PATIENCE,
 };
 
-use crate::{in_every_hook, stream::Stream};
+use crate::{
+    in_every_hook,
+    lifecycle::{echoes, kill_attach_after},
+    stream::Stream,
+};
 
 in_every_hook!(an_upgrade_loses_nothing);
 
@@ -115,7 +115,7 @@ fn an_upgrade_killed_at_any_point_can_be_completed() {
     // Most of them in the second half: the first is spent on checks and in the verifier.
     for percent in (30..60).step_by(15).chain((60..=100).step_by(8)) {
         earlier::replace(&lab);
-        kill_attach_after(&lab, whole * percent / 100);
+        kill_attach_after(&lab, &[], whole * percent / 100);
         lab_drops_intruders(&lab);
         assert!(!stream.is_broken(), "killed after {percent} % of {whole:?}");
         let attached = lab.eigw_json(&["attach", "--uplink", UPLINK, "--name", NAME]);
@@ -222,18 +222,4 @@ fn lab_drops_intruders(lab: &Lab) {
 fn knock(lab: &Lab) {
     let intruder = socket::udp_client(&lab.outside, INSIDE.port(FAMILIES[1], PRIVATE), PATIENCE);
     intruder.expect("a socket").send(b"now?").expect("sent");
-}
-
-fn kill_attach_after(lab: &Lab, delay: Duration) {
-    let mut command = lab.eigw_command(&["attach", "--uplink", UPLINK, "--name", NAME]);
-    command.stdout(Stdio::null()).stderr(Stdio::null());
-    let mut attach = command.spawn().expect("eigw starts");
-    // The time is the input here: what is tested is being killed at this moment.
-    thread::sleep(delay);
-    attach.kill().expect("it is our child");
-    attach.wait().expect("it is our child");
-}
-
-fn echoes(lab: &Lab) -> [Server; 2] {
-    FAMILIES.map(|family| socket::udp_echo(&lab.outside, OUTSIDE.port(family, 7)))
 }

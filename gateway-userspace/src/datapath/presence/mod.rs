@@ -22,7 +22,7 @@ use sys::SharedWords;
 
 use super::{
     DatapathError, GatewayName,
-    bpffs::{self, Root},
+    bpffs::gateway_directory,
     live::typed,
     maps::{self, reading, writing},
     pin::GatewayDir,
@@ -59,11 +59,7 @@ impl Presence {
     /// # Errors
     /// [`DatapathError::NotAttached`], [`DatapathError::Damaged`] or [`DatapathError::Map`].
     pub fn open(bpffs: &Path, name: &GatewayName) -> Result<Self, DatapathError> {
-        let directory = Root::find(bpffs)?.map(|root| root.gateway(name));
-        let directory = directory.ok_or_else(|| DatapathError::NotAttached {
-            name: name.to_string(),
-            path: bpffs::gateway_path(bpffs, name),
-        })?;
+        let directory = gateway_directory(bpffs, name)?;
         Self::in_directory(name, &directory)
     }
 
